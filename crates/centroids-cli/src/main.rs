@@ -1,0 +1,2 @@
+//! The `centroids` command.
+fn main() {}

@@ -1,0 +1,356 @@
+//! A matrix of embeddings with what is known about each row.
+
+use std::collections::BTreeMap;
+
+use crate::distance::unit_scale;
+use crate::error::Error;
+use crate::ids::{CamId, Pid};
+
+/// `n` embeddings of `d` dimensions, row-major, each with pid, camera and path.
+///
+/// Checked once on construction: all lists have length `n`, `d > 0`, every value is finite. `n` may
+/// be 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embeddings {
+    dim: usize,
+    values: Vec<f32>,
+    pids: Vec<Pid>,
+    camids: Vec<Option<CamId>>,
+    paths: Vec<String>,
+    model: String,
+    normalized: bool,
+    pid_names: BTreeMap<Pid, String>,
+}
+
+impl Embeddings {
+    /// Puts the lists together.
+    ///
+    /// # Shapes
+    /// `values` is `[n, dim]` row-major; `pids`, `camids` and `paths` are `[n]`.
+    ///
+    /// # Errors
+    /// [`Error::ZeroDimensions`], [`Error::ListLength`], [`Error::ValueCount`] or
+    /// [`Error::NotFinite`], which names the first bad row.
+    pub fn new(
+        dim: usize,
+        values: Vec<f32>,
+        pids: Vec<Pid>,
+        camids: Vec<Option<CamId>>,
+        paths: Vec<String>,
+    ) -> Result<Self, Error> {
+        let rows = pids.len();
+        if dim == 0 {
+            return Err(Error::ZeroDimensions);
+        }
+        for (list, found) in [("camids", camids.len()), ("paths", paths.len())] {
+            if found != rows {
+                return Err(Error::ListLength { list, found, rows });
+            }
+        }
+        if rows.checked_mul(dim) != Some(values.len()) {
+            return Err(Error::ValueCount {
+                values: values.len(),
+                rows,
+                dim,
+            });
+        }
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            let (row, column) = (at / dim, at % dim);
+            return Err(Error::NotFinite {
+                row,
+                path: paths[row].clone(),
+                column,
+                value: values[at],
+            });
+        }
+        let (model, normalized, pid_names) = (String::new(), false, BTreeMap::new());
+        Ok(Self {
+            dim,
+            values,
+            pids,
+            camids,
+            paths,
+            model,
+            normalized,
+            pid_names,
+        })
+    }
+
+    /// Says which model made the vectors.
+    #[must_use]
+    pub fn with_model(mut self, model: String) -> Self {
+        self.model = model;
+        self
+    }
+
+    /// Names the pids, for sets whose identities are folders rather than numbers.
+    #[must_use]
+    pub fn with_pid_names(mut self, pid_names: BTreeMap<Pid, String>) -> Self {
+        self.pid_names = pid_names;
+        self
+    }
+
+    /// Records whether the rows have length 1 already; changes no value.
+    #[must_use]
+    pub fn with_normalized(mut self, normalized: bool) -> Self {
+        self.normalized = normalized;
+        self
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.pids.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.pids.is_empty()
+    }
+
+    /// Dimensions of each row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Embedding `i`, `[dim]`.
+    ///
+    /// # Panics
+    /// If `i` is not below [`len`](Self::len).
+    pub fn row(&self, i: usize) -> &[f32] {
+        &self.values[i * self.dim..(i + 1) * self.dim]
+    }
+
+    /// All values, `[n, dim]` row-major.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Identity of each row.
+    pub fn pids(&self) -> &[Pid] {
+        &self.pids
+    }
+
+    /// Camera of each row, `None` where unknown.
+    pub fn camids(&self) -> &[Option<CamId>] {
+        &self.camids
+    }
+
+    /// Image of each row.
+    pub fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    /// What made the vectors; empty if unknown.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Whether the rows are known to have length 1.
+    pub fn normalized(&self) -> bool {
+        self.normalized
+    }
+
+    /// Names of the pids; empty where pids are the dataset's own numbers.
+    pub fn pid_names(&self) -> &BTreeMap<Pid, String> {
+        &self.pid_names
+    }
+
+    /// The same set with every row divided by its length, which is taken as at least 1e-12 (as the
+    /// reference does), so a zero row stays zero.
+    #[must_use]
+    pub fn to_normalized(&self) -> Self {
+        let mut unit = self.clone();
+        for row in unit.values.chunks_exact_mut(self.dim) {
+            let scale = unit_scale(row);
+            row.iter_mut()
+                .for_each(|value| *value = (f64::from(*value) * scale) as f32);
+        }
+        unit.with_normalized(true)
+    }
+
+    /// The given rows in the given order; a row may be named twice.
+    ///
+    /// # Panics
+    /// If a row is not below [`len`](Self::len).
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            dim: self.dim,
+            values: rows
+                .iter()
+                .flat_map(|&row| self.row(row))
+                .copied()
+                .collect(),
+            pids: rows.iter().map(|&row| self.pids[row]).collect(),
+            camids: rows.iter().map(|&row| self.camids[row]).collect(),
+            paths: rows.iter().map(|&row| self.paths[row].clone()).collect(),
+            model: self.model.clone(),
+            normalized: self.normalized,
+            pid_names: self.pid_names.clone(),
+        }
+    }
+
+    /// Replaces every vector by a centroid, `values` being `[n, dim]`. A centroid has no camera and,
+    /// being a mean, no length of 1.
+    pub(crate) fn into_centroids(mut self, values: Vec<f32>) -> Self {
+        debug_assert_eq!(values.len(), self.values.len());
+        self.values = values;
+        self.camids.fill(None);
+        self.with_normalized(false)
+    }
+
+    /// Renumbers the pids so that equal names have equal numbers in both sets.
+    ///
+    /// Sets whose identities are names number them on their own, so the same number may mean two
+    /// things. Names that `from` does not know get numbers above all of its own. Junk stays junk,
+    /// and a pid without a name keeps its number unless `from` uses that number for a name. Where
+    /// one of the sets has no names, numbers are the identities and nothing changes.
+    pub fn adopt_pid_numbers(&mut self, from: &Self) {
+        if self.pid_names.is_empty() || from.pid_names.is_empty() {
+            return;
+        }
+        let mut known = BTreeMap::new();
+        for (&pid, name) in &from.pid_names {
+            known.entry(name.as_str()).or_insert(pid);
+        }
+        let used = self
+            .pids
+            .iter()
+            .chain(&from.pids)
+            .chain(from.pid_names.keys());
+        let mut fresh = used.max().map_or(0, |pid| pid.0) + 1;
+        let mut next_fresh = || {
+            fresh += 1;
+            Pid(fresh - 1)
+        };
+        let mut renumbered = BTreeMap::from([(Pid::JUNK, Pid::JUNK)]);
+        let mut names = from.pid_names.clone();
+        for (&pid, name) in &self.pid_names {
+            let number = known
+                .get(name.as_str())
+                .copied()
+                .unwrap_or_else(&mut next_fresh);
+            renumbered.entry(pid).or_insert(number);
+            names.insert(number, name.clone());
+        }
+        for pid in &mut self.pids {
+            *pid = *renumbered.entry(*pid).or_insert_with(|| {
+                if from.pid_names.contains_key(pid) {
+                    next_fresh()
+                } else {
+                    *pid
+                }
+            });
+        }
+        self.pid_names = names;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(pids: &[i64]) -> Embeddings {
+        let n = pids.len();
+        Embeddings::new(
+            2,
+            (0..2 * n).map(|value| value as f32).collect(),
+            pids.iter().copied().map(Pid).collect(),
+            vec![None; n],
+            (0..n).map(|row| format!("{row}.png")).collect(),
+        )
+        .unwrap()
+    }
+
+    fn names(pairs: &[(i64, &str)]) -> BTreeMap<Pid, String> {
+        pairs
+            .iter()
+            .map(|&(pid, name)| (Pid(pid), name.to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn lists_of_other_lengths_are_refused_by_name() {
+        let paths = || vec!["a".to_owned()];
+        let error = |result: Result<Embeddings, Error>| result.unwrap_err().to_string();
+        assert_eq!(
+            error(Embeddings::new(1, vec![0.0], vec![Pid(1)], vec![], paths())),
+            "`camids` has 0 entries for 1 embeddings: every embedding needs one"
+        );
+        assert_eq!(
+            error(Embeddings::new(
+                2,
+                vec![0.0],
+                vec![Pid(1)],
+                vec![None],
+                paths()
+            )),
+            "1 values do not fill 1 embeddings of 2 dimensions"
+        );
+        assert!(matches!(
+            Embeddings::new(0, vec![], vec![], vec![], vec![]),
+            Err(Error::ZeroDimensions)
+        ));
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_is_named() {
+        let paths = vec!["a.png".to_owned(), "b.png".to_owned()];
+        let values = vec![0.0, 1.0, 2.0, f32::NAN];
+        let error = Embeddings::new(2, values, vec![Pid(1); 2], vec![None; 2], paths).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("embedding 1 (b.png) holds NaN in dimension 1")
+        );
+    }
+
+    #[test]
+    fn normalising_divides_by_the_length_and_keeps_zero() {
+        let values = vec![3.0, 4.0, 0.0, 0.0];
+        let paths = vec![String::new(); 2];
+        let set = Embeddings::new(2, values, vec![Pid(1); 2], vec![None; 2], paths).unwrap();
+        let unit = set.to_normalized();
+        assert_eq!(unit.values(), [0.6, 0.8, 0.0, 0.0]);
+        assert!(unit.normalized() && !set.normalized());
+    }
+
+    #[test]
+    fn select_takes_rows_in_the_given_order() {
+        let chosen = set(&[5, 6, 7]).select(&[2, 0]);
+        assert_eq!(chosen.values(), [4.0, 5.0, 0.0, 1.0]);
+        assert_eq!(chosen.pids(), [Pid(7), Pid(5)]);
+        assert_eq!(chosen.paths(), ["2.png", "0.png"]);
+    }
+
+    #[test]
+    fn equal_names_get_equal_numbers() {
+        let gallery = set(&[1, 2, 9]).with_pid_names(names(&[(1, "bag"), (2, "shoe")]));
+        let mut query =
+            set(&[1, 2, -1, 3, 2, 8]).with_pid_names(names(&[(1, "shoe"), (2, "hat"), (3, "bag")]));
+        query.adopt_pid_numbers(&gallery);
+        assert_eq!(
+            query.pids(),
+            [Pid(2), Pid(10), Pid(-1), Pid(1), Pid(10), Pid(8)]
+        );
+        assert_eq!(
+            query.pid_names(),
+            &names(&[(1, "bag"), (2, "shoe"), (10, "hat")])
+        );
+    }
+
+    #[test]
+    fn a_nameless_pid_gives_way_to_a_named_one() {
+        let gallery = set(&[1, 2]).with_pid_names(names(&[(1, "bag"), (2, "shoe")]));
+        let mut query = set(&[1, 2]).with_pid_names(names(&[(1, "bag")]));
+        query.adopt_pid_numbers(&gallery);
+        assert_eq!(query.pids(), [Pid(1), Pid(3)]);
+    }
+
+    #[test]
+    fn numbers_stay_where_one_side_has_no_names() {
+        let mut query = set(&[1, 2]).with_pid_names(names(&[(1, "bag"), (2, "hat")]));
+        query.adopt_pid_numbers(&set(&[4]));
+        assert_eq!(query.pids(), [Pid(1), Pid(2)]);
+    }
+}

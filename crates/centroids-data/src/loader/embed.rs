@@ -1,0 +1,122 @@
+//! Batches to embed.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::batch::EmbedBatch;
+use crate::decode::decode_file;
+use crate::error::Error;
+use crate::ordered_workers::{Cancelled, OrderedWorkers};
+use crate::transform::EvalTransform;
+
+/// A batch and what could not be read for it.
+#[derive(Debug)]
+pub struct EmbedItem {
+    /// The images that could be read.
+    pub batch: EmbedBatch,
+    /// Entries of the list given that could not, with the reason.
+    pub failures: Vec<(usize, Error)>,
+}
+
+/// Yields the images of a list in batches; see [`embed_batches`].
+pub struct EmbedLoader {
+    job: Arc<EmbedJob>,
+    next: usize,
+    workers: OrderedWorkers<Range<usize>, EmbedItem>,
+}
+
+/// Starts loading `paths` in batches of `batch_size` (0 counts as 1), in their order.
+///
+/// Images that cannot be read are reported beside the batch they are missing from; the rest goes
+/// on.
+pub fn embed_batches(
+    paths: Arc<[PathBuf]>,
+    batch_size: usize,
+    transform: EvalTransform,
+    workers: usize,
+    max_pixels: u64,
+) -> EmbedLoader {
+    let job = Arc::new(EmbedJob {
+        paths,
+        batch_size: batch_size.max(1),
+        transform,
+        max_pixels,
+    });
+    let indices = 0..job.paths.len().div_ceil(job.batch_size);
+    let of_thread = job.clone();
+    let work = move |index, cancelled: &Cancelled| of_thread.item(index, cancelled);
+    let ahead = super::AHEAD_PER_WORKER * workers.max(1);
+    EmbedLoader {
+        job,
+        next: 0,
+        workers: OrderedWorkers::new(indices, workers, ahead, work),
+    }
+}
+
+impl Iterator for EmbedLoader {
+    type Item = EmbedItem;
+
+    fn next(&mut self) -> Option<EmbedItem> {
+        let result = self.workers.next()?;
+        let index = self.next;
+        self.next += 1;
+        Some(result.unwrap_or_else(|_| self.job.lost(index)))
+    }
+}
+
+struct EmbedJob {
+    paths: Arc<[PathBuf]>,
+    batch_size: usize,
+    transform: EvalTransform,
+    max_pixels: u64,
+}
+
+impl EmbedJob {
+    fn item(&self, index: usize, cancelled: &Cancelled) -> EmbedItem {
+        let mut item = self.empty();
+        for row in self.rows(index) {
+            if cancelled.is_set() {
+                break;
+            }
+            match decode_file(&self.paths[row], self.max_pixels) {
+                Ok(image) => {
+                    item.batch.images.extend(self.transform.apply(&image));
+                    item.batch.rows.push(row);
+                }
+                Err(error) => item.failures.push((row, error)),
+            }
+        }
+        item.batch.shape[0] = item.batch.rows.len();
+        item
+    }
+
+    /// Every row of a batch whose thread panicked.
+    fn lost(&self, index: usize) -> EmbedItem {
+        let mut item = self.empty();
+        let rows = self.rows(index);
+        let error = || Error::WorkerPanicked {
+            first: self.paths[rows.start].clone(),
+        };
+        item.failures = rows.clone().map(|row| (row, error())).collect();
+        item
+    }
+
+    fn rows(&self, index: usize) -> Range<usize> {
+        let start = index * self.batch_size;
+        start..(start + self.batch_size).min(self.paths.len())
+    }
+
+    fn empty(&self) -> EmbedItem {
+        let [height, width] = self.transform.0.size;
+        let batch = EmbedBatch {
+            images: Vec::new(),
+            shape: [0, 3, height, width],
+            rows: Vec::new(),
+        };
+        EmbedItem {
+            batch,
+            failures: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! ResNet in torchvision's layout (He et al. 2016, stride on the 3×3 convolution), with the two
+//! changes of the reference: the stride of the last stage is a setting (1 doubles the last map),
+//! and there is no ReLU after the stem's batch norm unless asked for.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::Backbone;
+use crate::kernels::{add_relu, max_pool2d, relu};
+use crate::layers::{BatchNorm, Conv2d, Mode};
+
+/// What distinguishes one ResNet from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResNetOptions {
+    /// Which depth.
+    pub backbone: Backbone,
+    /// Stride of the last stage: 1 (the reference) or 2 (torchvision).
+    pub last_stride: usize,
+    /// ReLU after the stem's batch norm: false (the reference) or true (torchvision).
+    pub stem_relu: bool,
+}
+
+/// A residual network without its classifier.
+#[derive(Module, Debug)]
+pub struct ResNet {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    layer1: Vec<Block>,
+    layer2: Vec<Block>,
+    layer3: Vec<Block>,
+    layer4: Vec<Block>,
+    #[module(skip)]
+    stem_relu: bool,
+}
+
+impl ResNet {
+    /// A network of zero convolution weights; see [`crate::weights`] for real ones.
+    pub fn new(options: ResNetOptions, device: &Device) -> ResNet {
+        let bottleneck = options.backbone.channels() == 2048;
+        let mut channels = 64;
+        let mut stage = |index: usize, stride: usize| -> Vec<Block> {
+            let planes = 64 << index;
+            let output = if bottleneck { planes * 4 } else { planes };
+            (0..options.backbone.blocks()[index])
+                .map(|block| {
+                    let stride = if block == 0 { stride } else { 1 };
+                    let input = std::mem::replace(&mut channels, output);
+                    Block::new(input, planes, output, stride, device)
+                })
+                .collect()
+        };
+        ResNet {
+            conv1: Conv2d::new(3, 64, 7, 2, device),
+            bn1: BatchNorm::new(64, device),
+            layer1: stage(0, 1),
+            layer2: stage(1, 2),
+            layer3: stage(2, 2),
+            layer4: stage(3, options.last_stride),
+            stem_relu: options.stem_relu,
+        }
+    }
+
+    /// `[n, 3, h, w]` → `[n, channels, h / 16, w / 16]` (last stride 1)
+    pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Tensor<4> {
+        self.forward_stages(images, mode, |_, _| ())
+    }
+
+    /// [`ResNet::forward`], showing every stage's output to `look` under its torchvision name.
+    pub fn forward_stages(
+        &self,
+        images: Tensor<4>,
+        mode: Mode,
+        mut look: impl FnMut(&'static str, &Tensor<4>),
+    ) -> Tensor<4> {
+        let mut x = self.bn1.forward(self.conv1.forward(images), mode); // [n, 64, h/2, w/2]
+        if self.stem_relu {
+            x = relu(x);
+        }
+        look("bn1", &x);
+        x = max_pool2d(x, [3, 3], [2, 2], [1, 1]); // [n, 64, h/4, w/4]
+        look("maxpool", &x);
+        let stages = [
+            ("layer1", &self.layer1),
+            ("layer2", &self.layer2),
+            ("layer3", &self.layer3),
+            ("layer4", &self.layer4),
+        ];
+        for (name, blocks) in stages {
+            x = blocks.iter().fold(x, |x, block| block.forward(x, mode));
+            look(name, &x);
+        }
+        x
+    }
+}
+
+/// A residual block: basic (3×3, 3×3) or bottleneck (1×1, 3×3, 1×1) when `conv3` is there.
+#[derive(Module, Debug)]
+struct Block {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    conv2: Conv2d,
+    bn2: BatchNorm,
+    conv3: Option<Conv2d>,
+    bn3: Option<BatchNorm>,
+    downsample: Option<Downsample>,
+}
+
+impl Block {
+    fn new(input: usize, planes: usize, output: usize, stride: usize, device: &Device) -> Block {
+        let bottleneck = output != planes;
+        let (kernel1, stride1, stride2) = if bottleneck {
+            (1, 1, stride)
+        } else {
+            (3, stride, 1)
+        };
+        Block {
+            conv1: Conv2d::new(input, planes, kernel1, stride1, device),
+            bn1: BatchNorm::new(planes, device),
+            conv2: Conv2d::new(planes, planes, 3, stride2, device),
+            bn2: BatchNorm::new(planes, device),
+            conv3: bottleneck.then(|| Conv2d::new(planes, output, 1, 1, device)),
+            bn3: bottleneck.then(|| BatchNorm::new(output, device)),
+            downsample: (stride != 1 || input != output)
+                .then(|| Downsample::new(input, output, stride, device)),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
+        let shortcut = match &self.downsample {
+            Some(downsample) => downsample.forward(x.clone(), mode),
+            None => x.clone(),
+        };
+        let mut y = relu(self.bn1.forward(self.conv1.forward(x), mode));
+        y = self.bn2.forward(self.conv2.forward(y), mode);
+        if let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) {
+            y = bn3.forward(conv3.forward(relu(y)), mode);
+        }
+        add_relu(y, shortcut)
+    }
+}
+
+/// 1×1 convolution and batch norm on the shortcut; `downsample.0` and `downsample.1` in PyTorch.
+#[derive(Module, Debug)]
+struct Downsample {
+    conv: Conv2d,
+    bn: BatchNorm,
+}
+
+impl Downsample {
+    fn new(input: usize, output: usize, stride: usize, device: &Device) -> Downsample {
+        Downsample {
+            conv: Conv2d::new(input, output, 1, stride, device),
+            bn: BatchNorm::new(output, device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
+        self.bn.forward(self.conv.forward(x), mode)
+    }
+}

@@ -1,0 +1,205 @@
+//! The checkpoint file: weights, optimiser state and position of a run in one safetensors file.
+//!
+//! Metadata: `format = "centroids.checkpoint.v1"`, `backbone`, `input`, `pids`, `position` (JSON)
+//! and `config` (the experiment's TOML, verbatim). The random generators have no state of their
+//! own: they are seeded by (seed, epoch, position), so the position is all there is to keep.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use centroids_core::{Pid, write_atomically};
+use centroids_data::InputSpec;
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::trainer::EpochSums;
+use crate::weights::{Array, Tensors};
+use crate::{Error, ResNetOptions};
+
+const FORMAT: &str = "centroids.checkpoint.v1";
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Complete epochs.
+    pub epoch: usize,
+    /// Complete steps of the next one.
+    pub step: usize,
+    /// Optimiser steps over all epochs.
+    pub optimizer_steps: u64,
+    /// Metric sums of the incomplete epoch.
+    pub sums: EpochSums,
+}
+
+/// A checkpoint in memory.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The file it was read from; empty for a new one.
+    pub path: PathBuf,
+    /// Model tensors under the reference's names, `adam.m.*`, `adam.v.*`.
+    pub tensors: Tensors,
+    /// The network.
+    pub backbone: ResNetOptions,
+    /// Preprocessing.
+    pub input: InputSpec,
+    /// Training identities; the index is the class.
+    pub pids: Vec<Pid>,
+    /// Where the run stood.
+    pub position: Position,
+    /// The experiment's TOML.
+    pub config: String,
+}
+
+impl Checkpoint {
+    /// Writes a temporary file beside `path`, syncs and renames it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; an older file of that name is then untouched.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        let metadata = HashMap::from([
+            ("format".to_owned(), FORMAT.to_owned()),
+            ("backbone".to_owned(), to_json(&self.backbone)),
+            ("input".to_owned(), to_json(&self.input)),
+            ("pids".to_owned(), to_json(&self.pids)),
+            ("position".to_owned(), to_json(&self.position)),
+            ("config".to_owned(), self.config.clone()),
+        ]);
+        let io = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let bytes = safetensors::serialize(&self.tensors, Some(metadata))
+            .map_err(|error| io(std::io::Error::other(error)))?;
+        write_atomically(path, |file| file.write_all(&bytes)).map_err(io)
+    }
+
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// A missing, truncated or foreign file, or one of a newer version; NaN or infinite weights.
+    pub fn load(path: &Path) -> Result<Checkpoint, Error> {
+        let bytes = std::fs::read(path).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let error = |reason: String| Error::File {
+            path: path.to_owned(),
+            reason,
+        };
+        let invalid = |e| {
+            error(format!(
+                "is not a complete safetensors file ({e}); train again or use another checkpoint"
+            ))
+        };
+        let file = SafeTensors::deserialize(&bytes).map_err(invalid)?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(invalid)?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        match metadata.get("format").map(String::as_str) {
+            Some(FORMAT) => {}
+            Some(other) => {
+                return Err(error(format!(
+                    "has format `{other}`, this version reads `{FORMAT}`"
+                )));
+            }
+            None => {
+                return Err(error(
+                    "is a safetensors file, but not a checkpoint of `centroids train`".into(),
+                ));
+            }
+        }
+        let mut tensors = Tensors::new();
+        for (name, view) in file.tensors() {
+            tensors.insert(
+                name.clone(),
+                read_array(&view).map_err(|e| error(format!("tensor `{name}` {e}")))?,
+            );
+        }
+        Ok(Checkpoint {
+            path: path.to_owned(),
+            tensors,
+            backbone: from_json(&metadata, "backbone").map_err(error)?,
+            input: from_json(&metadata, "input").map_err(error)?,
+            pids: from_json(&metadata, "pids").map_err(error)?,
+            position: from_json(&metadata, "position").map_err(error)?,
+            config: metadata.get("config").cloned().unwrap_or_default(),
+        })
+    }
+
+    /// # Errors
+    /// When the classes of the checkpoint are not exactly `pids`.
+    pub(crate) fn check_pids(&self, pids: &[Pid]) -> Result<(), Error> {
+        if self.pids == pids {
+            return Ok(());
+        }
+        let (theirs, ours) = (self.pids.len(), pids.len());
+        let reason = format!(
+            "was trained on {theirs} identities, the dataset has {ours} or other ones; \
+             resume with the dataset the run began with"
+        );
+        Err(Error::File {
+            path: self.path.clone(),
+            reason,
+        })
+    }
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn from_json<T: DeserializeOwned>(
+    metadata: &HashMap<String, String>,
+    key: &str,
+) -> Result<T, String> {
+    let text = metadata
+        .get(key)
+        .ok_or_else(|| format!("lacks the metadata entry `{key}`"))?;
+    serde_json::from_str(text).map_err(|error| format!("has a bad metadata entry `{key}`: {error}"))
+}
+
+fn read_array(view: &safetensors::tensor::TensorView<'_>) -> Result<Array, String> {
+    if view.dtype() != Dtype::F32 {
+        return Err(format!("is {:?}, expected F32", view.dtype()));
+    }
+    let values: Vec<f32> = view
+        .data()
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(format!("holds {} at index {index}", values[index])),
+        None => Ok(Array {
+            shape: view.shape().to_vec(),
+            values,
+        }),
+    }
+}
+
+impl View for &Array {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        if cfg!(target_endian = "little") {
+            Cow::Borrowed(bytemuck::cast_slice(&self.values))
+        } else {
+            Cow::Owned(
+                self.values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect(),
+            )
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        self.values.len() * 4
+    }
+}

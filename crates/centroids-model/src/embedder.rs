@@ -1,0 +1,135 @@
+//! Images → embeddings with trained weights.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use centroids_data::{EvalTransform, InputSpec, embed_batches};
+
+use crate::checkpoint::Checkpoint;
+use crate::reid_model::{ModelSpec, ReidModel};
+use crate::{Error, ResNetOptions, weights};
+
+/// A model that embeds: eval mode, no gradients.
+#[derive(Debug)]
+pub struct Embedder {
+    model: ReidModel,
+    backbone: ResNetOptions,
+    input: InputSpec,
+}
+
+/// How to go through the images; the settings change the speed, not the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmbedOptions {
+    /// Images per forward pass.
+    pub batch_size: usize,
+    /// Decoding threads.
+    pub workers: usize,
+    /// Largest image that is decoded, in pixels.
+    pub max_pixels: u64,
+}
+
+/// Embeddings of the images that could be read, in the order given.
+#[derive(Debug)]
+pub struct Embedded {
+    /// Dimension of a vector.
+    pub dim: usize,
+    /// Indices into the list given, ascending.
+    pub rows: Vec<usize>,
+    /// `rows.len() × dim`, after the neck, not normalised.
+    pub values: Vec<f32>,
+    /// Images that could not be read, with the reason.
+    pub failures: Vec<(usize, centroids_data::Error)>,
+}
+
+impl Embedder {
+    /// Takes a model that lives outside autodiff.
+    pub(crate) fn new(model: ReidModel, backbone: ResNetOptions, input: InputSpec) -> Embedder {
+        Embedder {
+            model,
+            backbone,
+            input,
+        }
+    }
+
+    /// The model of a checkpoint.
+    ///
+    /// # Errors
+    /// Tensors that are missing or of another shape.
+    pub fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Embedder, Error> {
+        let spec = ModelSpec {
+            backbone: checkpoint.backbone,
+            num_classes: checkpoint.pids.len(),
+        };
+        let model = ReidModel::new(spec, device);
+        let model = weights::load(model, &checkpoint.tensors, &checkpoint.path)?;
+        Ok(Embedder::new(model, checkpoint.backbone, checkpoint.input))
+    }
+
+    /// Dimension of an embedding.
+    pub fn dim(&self) -> usize {
+        self.backbone.backbone.channels()
+    }
+
+    /// Preprocessing.
+    pub fn input(&self) -> &InputSpec {
+        &self.input
+    }
+
+    /// Name of backbone and weights, e.g. `resnet18@9f86d081884c7d65`: equal weights, equal name.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a over names and bit patterns
+        let mut mix = |word: u64| hash = (hash ^ word).wrapping_mul(0x0100_0000_01b3);
+        for (name, array) in weights::collect(&self.model) {
+            if name.starts_with("backbone.") || name.starts_with("bn.") {
+                name.bytes().for_each(|byte| mix(byte.into()));
+                array
+                    .values
+                    .iter()
+                    .for_each(|value| mix(value.to_bits().into()));
+            }
+        }
+        format!("{}@{hash:016x}", self.backbone.backbone)
+    }
+
+    /// Embeds one batch of prepared images: `[n, 3, h, w]` row-major → `n × dim`.
+    pub fn embed_batch(&self, images: Vec<f32>, shape: [usize; 4]) -> Vec<f32> {
+        let device = self.model.devices().remove(0);
+        let images = Tensor::<4>::from_data(TensorData::new(images, shape), &device);
+        self.model.embed(images).into_data().iter::<f32>().collect() // [n, dim]
+    }
+
+    /// Embeds image files. Unreadable ones are reported in the result and left out; `progress`
+    /// is called with the number of images gone through.
+    pub fn embed(
+        &self,
+        paths: Arc<[PathBuf]>,
+        options: EmbedOptions,
+        progress: &mut dyn FnMut(usize),
+    ) -> Embedded {
+        let mut embedded = Embedded {
+            dim: self.dim(),
+            rows: vec![],
+            values: vec![],
+            failures: vec![],
+        };
+        let transform = EvalTransform(self.input);
+        let EmbedOptions {
+            batch_size,
+            workers,
+            max_pixels,
+        } = options;
+        for item in embed_batches(paths, batch_size, transform, workers, max_pixels) {
+            embedded.failures.extend(item.failures);
+            if !item.batch.rows.is_empty() {
+                embedded
+                    .values
+                    .extend(self.embed_batch(item.batch.images, item.batch.shape));
+                embedded.rows.extend(item.batch.rows);
+            }
+            progress(embedded.rows.len() + embedded.failures.len());
+        }
+        embedded
+    }
+}

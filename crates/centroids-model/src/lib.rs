@@ -1,0 +1,41 @@
+//! Everything with tensors: backbones, losses, training, checkpoints, embedding. The only crate
+//! that names Burn.
+//!
+//! A [`Trainer`] turns image records into a [`Checkpoint`]; an [`Embedder`] turns a checkpoint and
+//! images into vectors. Between them stands [`ReidModel`]:
+//!
+//! ```text
+//! images ─▶ ResNet ─▶ mean over the map ─▶ feature ─┬─▶ triplet, centroid triplet, centre loss
+//!                                                   └─▶ BNNeck ─▶ embedding ─▶ classifier ─▶ CE
+//! ```
+//!
+//! The CPU back end (Burn Flex) is always there; `cuda`, `rocm`, `vulkan`, `metal` are features.
+
+mod backbone;
+mod checkpoint;
+mod device;
+mod embedder;
+mod error;
+mod head;
+
+pub mod kernels;
+pub mod layers;
+pub mod loss;
+mod normal;
+mod optimizer;
+mod reid_model;
+mod schedule;
+mod trainer;
+pub mod weights;
+
+pub use backbone::{Backbone, ResNet, ResNetOptions};
+pub use burn::tensor::Device;
+pub use checkpoint::{Checkpoint, Position};
+pub use device::parse_device;
+pub use embedder::{EmbedOptions, Embedded, Embedder};
+pub use error::Error;
+pub use head::Head;
+pub use optimizer::{Optimizer, OptimizerConfig};
+pub use reid_model::{ModelSpec, ReidModel};
+pub use schedule::{Decay, Schedule};
+pub use trainer::{EpochEnd, EpochMetrics, EpochSums, StepReport, StepTerms, TrainConfig, Trainer};

@@ -1,0 +1,310 @@
+//! The training loop: sampler → loader → step, epoch by epoch, resumable at any step.
+
+mod metrics;
+mod step;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::module::Module;
+use burn::tensor::Device;
+use centroids_data::{
+    Draw, ImageRecord, InputSpec, LabelMap, LoaderOptions, PkOptions, PkSampler, TrainLoader,
+    TrainTransform, train_batches,
+};
+
+pub use metrics::{EpochMetrics, EpochSums, StepTerms};
+
+use crate::checkpoint::{Checkpoint, Position};
+use crate::embedder::Embedder;
+use crate::loss::{LossConfig, Method};
+use crate::optimizer::{Optimizer, OptimizerConfig};
+use crate::reid_model::{ModelSpec, ReidModel};
+use crate::schedule::Schedule;
+use crate::{Error, ResNetOptions, weights};
+
+/// Everything a training run depends on besides the images and the device.
+#[derive(Clone, Debug)]
+pub struct TrainConfig {
+    /// The network.
+    pub backbone: ResNetOptions,
+    /// Size, normalisation and augmentation of training images.
+    pub transform: TrainTransform,
+    /// Height and width of the images that are embedded, in evaluation and afterwards.
+    pub eval_size: [usize; 2],
+    /// Losses and their weights.
+    pub loss: LossConfig,
+    /// Settings of Adam and of the centres' SGD.
+    pub optimizer: OptimizerConfig,
+    /// Learning rate by epoch.
+    pub schedule: Schedule,
+    /// Epochs to train.
+    pub epochs: usize,
+    /// Identities per batch (P).
+    pub p: usize,
+    /// Images per identity (K).
+    pub k: usize,
+    /// Identities with fewer than K images: repeat images (true) or add mock ones (false).
+    pub resample: bool,
+    /// Seed of weights, sampler and augmentation.
+    pub seed: u64,
+    /// Loader threads.
+    pub workers: usize,
+    /// Largest image that is decoded, in pixels.
+    pub max_pixels: u64,
+}
+
+/// How [`Trainer::run_epoch`] ended.
+#[derive(Debug)]
+pub enum EpochEnd {
+    /// The epoch is complete.
+    Finished(EpochMetrics),
+    /// The stop flag was seen; the trainer stands between two steps.
+    Interrupted,
+}
+
+/// What an observer is told after every step.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport {
+    /// Epoch, from 0.
+    pub epoch: usize,
+    /// Steps of this epoch that are done.
+    pub step: usize,
+    /// Steps of this epoch.
+    pub steps: usize,
+    /// Images of the step.
+    pub images: usize,
+    /// Learning rate of the step.
+    pub lr: f64,
+    /// Its loss terms.
+    pub terms: StepTerms,
+}
+
+/// A model in training, always between two steps.
+pub struct Trainer {
+    config: TrainConfig,
+    records: Arc<[ImageRecord]>,
+    labels: LabelMap,
+    sampler: PkSampler,
+    model: ReidModel,
+    optimizer: Optimizer,
+    device: Device,
+    epoch: usize,
+    step: usize,
+    sums: EpochSums,
+}
+
+impl Trainer {
+    /// A run from random weights.
+    ///
+    /// # Errors
+    /// Settings that cannot work with these records (fewer than P identities, K too large, …).
+    pub fn new(
+        config: TrainConfig,
+        records: Vec<ImageRecord>,
+        device: &Device,
+    ) -> Result<Trainer, Error> {
+        check(&config)?;
+        let labels = LabelMap::of(&records);
+        let options = PkOptions {
+            resample: config.resample,
+            ..PkOptions::new(config.p, config.k)
+        };
+        let sampler = PkSampler::new(&records, &labels, options)?;
+        let device = device.clone().autodiff();
+        let spec = ModelSpec {
+            backbone: config.backbone,
+            num_classes: labels.len(),
+        };
+        let model = weights::initialise(ReidModel::new(spec, &device), config.seed);
+        Ok(Trainer {
+            optimizer: Optimizer::new(config.optimizer),
+            config,
+            records: records.into(),
+            labels,
+            sampler,
+            model,
+            device,
+            epoch: 0,
+            step: 0,
+            sums: EpochSums::default(),
+        })
+    }
+
+    /// A run that goes on where `checkpoint` was taken.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`], or a checkpoint of another model or another set of identities.
+    pub fn resume(
+        config: TrainConfig,
+        records: Vec<ImageRecord>,
+        device: &Device,
+        checkpoint: &Checkpoint,
+    ) -> Result<Trainer, Error> {
+        let mut trainer = Trainer::new(config, records, device)?;
+        checkpoint.check_pids(trainer.labels.pids())?;
+        trainer.model = weights::load(trainer.model, &checkpoint.tensors, &checkpoint.path)?;
+        let Position {
+            epoch,
+            step,
+            optimizer_steps,
+            sums,
+        } = checkpoint.position.clone();
+        trainer.optimizer.restore(
+            &checkpoint.tensors,
+            optimizer_steps,
+            &trainer.device.clone().inner(),
+        );
+        (trainer.epoch, trainer.step, trainer.sums) = (epoch, step, sums);
+        Ok(trainer)
+    }
+
+    /// Epochs that are complete.
+    pub fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// True when no epoch is half done.
+    pub fn between_epochs(&self) -> bool {
+        self.step == 0
+    }
+
+    /// True once every epoch is complete.
+    pub fn finished(&self) -> bool {
+        self.epoch >= self.config.epochs
+    }
+
+    /// Identities that never enter a batch, having a single image.
+    pub fn skipped_identities(&self) -> usize {
+        self.sampler.skipped().len()
+    }
+
+    /// Training identities.
+    pub fn num_classes(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Runs the rest of the current epoch; `stop` is looked at between steps.
+    ///
+    /// # Errors
+    /// An image that cannot be read, or a loss that is not finite.
+    pub fn run_epoch(
+        &mut self,
+        stop: &AtomicBool,
+        observer: &mut dyn FnMut(&StepReport),
+    ) -> Result<EpochEnd, Error> {
+        let batches = self.sampler.epoch(self.config.seed, self.epoch);
+        let steps = batches.len();
+        let lr = self.config.schedule.lr(self.epoch);
+        for batch in self.load(batches) {
+            let batch = batch?;
+            let images = batch.labels.len();
+            let terms = step::step(self, batch, lr);
+            self.step += 1;
+            terms.check_finite(self.epoch, self.step)?;
+            self.sums.add(&terms);
+            let (epoch, step) = (self.epoch, self.step);
+            observer(&StepReport {
+                epoch,
+                step,
+                steps,
+                images,
+                lr,
+                terms,
+            });
+            if stop.load(Ordering::Relaxed) && step < steps {
+                return Ok(EpochEnd::Interrupted);
+            }
+        }
+        let metrics = std::mem::take(&mut self.sums).finish(self.epoch, lr);
+        (self.epoch, self.step) = (self.epoch + 1, 0);
+        Ok(EpochEnd::Finished(metrics))
+    }
+
+    fn load(&self, batches: Vec<Vec<Draw>>) -> TrainLoader {
+        let options = LoaderOptions {
+            workers: self.config.workers,
+            seed: self.config.seed,
+            epoch: self.epoch,
+            skip_batches: self.step,
+            max_pixels: self.config.max_pixels,
+            ..LoaderOptions::default()
+        };
+        train_batches(
+            self.records.clone(),
+            batches,
+            self.config.transform,
+            options,
+        )
+    }
+
+    /// An embedder of the current weights.
+    pub fn embedder(&self) -> Embedder {
+        Embedder::new(self.model.valid(), self.config.backbone, self.eval_input())
+    }
+
+    fn eval_input(&self) -> InputSpec {
+        InputSpec {
+            size: self.config.eval_size,
+            ..self.config.transform.input
+        }
+    }
+
+    /// The complete state; `config` is kept verbatim for whoever opens the file.
+    pub fn checkpoint(&self, config: String) -> Checkpoint {
+        let mut tensors = weights::collect(&self.model);
+        tensors.extend(self.optimizer.state());
+        Checkpoint {
+            path: Default::default(),
+            tensors,
+            backbone: self.config.backbone,
+            input: self.eval_input(),
+            pids: self.labels.pids().to_vec(),
+            position: Position {
+                epoch: self.epoch,
+                step: self.step,
+                optimizer_steps: self.optimizer.steps(),
+                sums: self.sums.clone(),
+            },
+            config,
+        }
+    }
+}
+
+fn check(config: &TrainConfig) -> Result<(), Error> {
+    let setting = |key, value: usize, reason: &str| {
+        Err(Error::Setting {
+            key,
+            value: value.to_string(),
+            reason: reason.to_owned(),
+        })
+    };
+    match config {
+        TrainConfig { p, .. } if *p < 2 => setting(
+            "solver.ims_per_batch",
+            *p,
+            "the triplet losses need at least 2 identities in a batch",
+        ),
+        TrainConfig { k, .. } if *k < 2 => setting(
+            "dataloader.num_instance",
+            *k,
+            "an identity needs at least 2 images in a batch",
+        ),
+        TrainConfig {
+            backbone: ResNetOptions { last_stride, .. },
+            ..
+        } if !(1..=2).contains(last_stride) => {
+            setting("model.last_stride", *last_stride, "must be 1 or 2")
+        }
+        TrainConfig { loss, .. } if loss.method == Method::Ctl && loss.centroid_weight < 0.0 => {
+            let value = loss.centroid_weight.to_string();
+            let key = "solver.centroid_contrastive_weight";
+            Err(Error::Setting {
+                key,
+                value,
+                reason: "must not be negative".to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,254 @@
+//! From settings to the typed parts they stand for; values are checked here.
+
+use centroids_core::{CameraRule, CentroidOf, Distance, Metric};
+use centroids_data::{DatasetSource, InputSpec, Layout, TrainTransform};
+use centroids_model::loss::{self, LossConfig, Margin, Method};
+use centroids_model::{
+    Backbone, Decay, Device, EmbedOptions, OptimizerConfig, ResNetOptions, Schedule, TrainConfig,
+};
+
+use super::Experiment;
+use crate::Error;
+
+impl Experiment {
+    /// Checks every value that can be checked without looking at the images.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn check(&self) -> Result<(), Error> {
+        self.train_config()?;
+        self.metric()?;
+        self.cameras()?;
+        self.parse_device()?;
+        Ok(())
+    }
+
+    /// Where the images are.
+    ///
+    /// # Errors
+    /// No `datasets.root_dir`, an unknown layout, or one that is not recognised.
+    pub fn source(&self) -> Result<DatasetSource, Error> {
+        let section = &self.datasets;
+        if section.root_dir.as_os_str().is_empty() {
+            return Err(setting("datasets.root_dir", "", "say where the images are"));
+        }
+        let layout = match section.names.as_str() {
+            "" => Layout::detect(&section.root_dir)?,
+            name => name.parse()?,
+        };
+        let pattern = &section.camera_pattern;
+        Ok(DatasetSource {
+            camera_pattern: (!pattern.is_empty()).then(|| pattern.clone()),
+            holdout: fraction("datasets.holdout", section.holdout)?,
+            ..DatasetSource::new(layout, &section.root_dir)
+        })
+    }
+
+    /// The device.
+    ///
+    /// # Errors
+    /// One that is unknown or not compiled in.
+    pub fn parse_device(&self) -> Result<Device, Error> {
+        Ok(centroids_model::parse_device(&self.device)?)
+    }
+
+    /// How embeddings are compared.
+    ///
+    /// # Errors
+    /// An unknown distance.
+    pub fn metric(&self) -> Result<Metric, Error> {
+        let distance: Distance = self.solver.distance_func.parse()?;
+        let (normalize, centroid_of) = (self.test.feat_norm, CentroidOf::Raw);
+        Ok(Metric {
+            distance,
+            normalize,
+            centroid_of,
+        })
+    }
+
+    /// Camera rule of the evaluations during training.
+    ///
+    /// # Errors
+    /// An unknown rule.
+    pub fn cameras(&self) -> Result<CameraRule, Error> {
+        Ok(self.test.cameras.parse()?)
+    }
+
+    /// How query and gallery images become vectors.
+    pub fn embed_options(&self) -> EmbedOptions {
+        EmbedOptions {
+            batch_size: self.test.ims_per_batch.max(1),
+            workers: self.workers(),
+            max_pixels: self.input.max_pixels,
+        }
+    }
+
+    /// Everything the trainer wants.
+    ///
+    /// # Errors
+    /// The first impossible value, by its key.
+    pub fn train_config(&self) -> Result<TrainConfig, Error> {
+        let solver = &self.solver;
+        Ok(TrainConfig {
+            backbone: ResNetOptions {
+                backbone: self.model.name.parse::<Backbone>()?,
+                last_stride: self.model.last_stride,
+                stem_relu: self.model.stem_relu,
+            },
+            transform: self.transform()?,
+            eval_size: size("input.size_test", self.input.size_test)?,
+            loss: self.loss()?,
+            optimizer: OptimizerConfig {
+                weight_decay: not_negative("solver.weight_decay", solver.weight_decay)?,
+                center_lr: not_negative("solver.center_lr", solver.center_lr)?,
+                center_weight: solver.center_loss_weight,
+            },
+            schedule: self.schedule()?,
+            epochs: positive("solver.max_epochs", solver.max_epochs)?,
+            p: solver.ims_per_batch,
+            k: self.dataloader.num_instance,
+            resample: self.dataloader.use_resampling,
+            seed: self.seed,
+            workers: self.workers(),
+            max_pixels: self.input.max_pixels,
+        })
+    }
+
+    fn workers(&self) -> usize {
+        match self.dataloader.num_workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
+    fn transform(&self) -> Result<TrainTransform, Error> {
+        let input = &self.input;
+        if input.pixel_std.iter().any(|&std| std <= 0.0) {
+            let value = format!("{:?}", input.pixel_std);
+            return Err(setting(
+                "input.pixel_std",
+                value,
+                "every value must be above 0",
+            ));
+        }
+        Ok(TrainTransform {
+            input: InputSpec {
+                size: size("input.size_train", input.size_train)?,
+                mean: input.pixel_mean,
+                std: input.pixel_std,
+            },
+            flip: fraction("input.prob", input.prob)?,
+            padding: input.padding,
+            erasing: fraction("input.re_prob", input.re_prob)?,
+        })
+    }
+
+    fn loss(&self) -> Result<LossConfig, Error> {
+        let solver = &self.solver;
+        let method = match solver.method.as_str() {
+            "ctl" => Method::Ctl,
+            "base" => Method::Base,
+            other => return Err(setting("solver.method", other, "must be `ctl` or `base`")),
+        };
+        let metric = match self.metric()?.distance {
+            Distance::SquaredEuclidean => loss::Metric::Euclidean,
+            Distance::Cosine => loss::Metric::Cosine,
+        };
+        let weight = |key, value| not_negative(key, value);
+        Ok(LossConfig {
+            method,
+            margin: if solver.soft_margin {
+                Margin::Soft
+            } else {
+                Margin::Hard(solver.margin)
+            },
+            metric,
+            label_smoothing: fraction("solver.label_smoothing", solver.label_smoothing)?,
+            center_weight: weight("solver.center_loss_weight", solver.center_loss_weight)?,
+            xent_weight: weight("solver.query_xent_weight", solver.query_xent_weight)?,
+            triplet_weight: weight(
+                "solver.query_contrastive_weight",
+                solver.query_contrastive_weight,
+            )?,
+            centroid_weight: weight(
+                "solver.centroid_contrastive_weight",
+                solver.centroid_contrastive_weight,
+            )?,
+        })
+    }
+
+    fn schedule(&self) -> Result<Schedule, Error> {
+        let solver = &self.solver;
+        let decay = match solver.lr_scheduler_name.as_str() {
+            "multistep_lr" => Decay::MultiStep {
+                milestones: solver.lr_steps.clone(),
+                gamma: solver.gamma,
+            },
+            "cosine_annealing" => Decay::Cosine {
+                min_lr: solver.min_lr,
+                max_epochs: solver.max_epochs,
+            },
+            other => {
+                let reason = "must be `multistep_lr` or `cosine_annealing`";
+                return Err(setting("solver.lr_scheduler_name", other, reason));
+            }
+        };
+        Ok(Schedule {
+            base_lr: not_negative("solver.base_lr", solver.base_lr)?,
+            warmup_epochs: if solver.use_warmup_lr {
+                solver.warmup_epochs
+            } else {
+                0
+            },
+            decay,
+        })
+    }
+}
+
+fn setting(key: &'static str, value: impl ToString, reason: &str) -> Error {
+    Error::Setting {
+        key,
+        value: value.to_string(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn positive(key: &'static str, value: usize) -> Result<usize, Error> {
+    if value == 0 {
+        Err(setting(key, value, "must be at least 1"))
+    } else {
+        Ok(value)
+    }
+}
+
+fn not_negative(key: &'static str, value: f64) -> Result<f64, Error> {
+    if value < 0.0 {
+        Err(setting(key, value, "must not be negative"))
+    } else {
+        Ok(value)
+    }
+}
+
+fn fraction(key: &'static str, value: f64) -> Result<f64, Error> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(setting(key, value, "must lie between 0 and 1"))
+    }
+}
+
+/// Smallest side that survives the five halvings of a ResNet, and the largest that makes sense.
+const SIDES: std::ops::RangeInclusive<usize> = 16..=4096;
+
+fn size(key: &'static str, size: [usize; 2]) -> Result<[usize; 2], Error> {
+    if size.iter().all(|side| SIDES.contains(side)) {
+        Ok(size)
+    } else {
+        let reason = format!(
+            "both sides must lie between {} and {}",
+            SIDES.start(),
+            SIDES.end()
+        );
+        Err(setting(key, format!("{size:?}"), &reason))
+    }
+}

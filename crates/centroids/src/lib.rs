@@ -1,0 +1,22 @@
+//! Image retrieval by class centroids, from raw images to answers.
+//!
+//! An [`Experiment`] says what to train on and how. [`train`] turns it into a run folder
+//! ([`RunDir`]), [`open_model`] opens the run's model, [`embed_records`] makes embeddings of images,
+//! [`evaluate_all`] measures them, [`search_images`] searches with them. The crates underneath are
+//! re-exported: [`core`] (maths), [`data`] (images), [`model`] (tensors).
+
+mod config;
+mod error;
+pub mod pipeline;
+mod run_dir;
+
+pub use centroids_core as core;
+pub use centroids_data as data;
+pub use centroids_model as model;
+pub use config::{
+    DataloaderSection, DatasetSection, Experiment, InputSection, ModelSection, SolverSection,
+    TestSection,
+};
+pub use error::Error;
+pub use pipeline::{embed_records, evaluate_all, open_model, resume, search_images, train};
+pub use run_dir::RunDir;

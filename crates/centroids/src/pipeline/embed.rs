@@ -1,0 +1,181 @@
+//! Images with identities → embeddings.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use centroids_core::{Embeddings, Pid};
+use centroids_data::{DatasetSource, ImageRecord, Layout, Split, list_images};
+use centroids_model::{EmbedOptions, Embedder};
+
+use crate::Error;
+
+/// Embeddings and what is missing from them.
+#[derive(Debug)]
+pub struct Embedding {
+    /// One row per readable image, in the records' order.
+    pub embeddings: Embeddings,
+    /// The images that could not be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// An image that could not be read.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    /// Why, naming the file.
+    pub reason: String,
+}
+
+/// Embeds `records`; `progress` is told how many images are done.
+///
+/// # Errors
+/// When not one image can be read, or the model yields values that are not finite.
+pub fn embed_records(
+    embedder: &Embedder,
+    records: &[ImageRecord],
+    pid_names: &BTreeMap<Pid, String>,
+    options: EmbedOptions,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Embedding, Error> {
+    let paths: Arc<[PathBuf]> = records.iter().map(|record| record.path.clone()).collect();
+    let embedded = embedder.embed(paths, options, progress);
+    let unreadable: Vec<Unreadable> = embedded
+        .failures
+        .into_iter()
+        .map(|(row, error)| Unreadable {
+            path: records[row].path.clone(),
+            reason: error.to_string(),
+        })
+        .collect();
+    if embedded.rows.is_empty() {
+        let first = unreadable
+            .first()
+            .map(|u| u.reason.clone())
+            .unwrap_or_default();
+        return Err(Error::NothingEmbedded {
+            images: records.len(),
+            first,
+        });
+    }
+    let of_rows = || embedded.rows.iter().map(|&row| &records[row]);
+    let embeddings = Embeddings::new(
+        embedded.dim,
+        embedded.values,
+        of_rows().map(|record| record.pid).collect(),
+        of_rows().map(|record| record.camid).collect(),
+        of_rows()
+            .map(|record| record.path.to_string_lossy().into_owned())
+            .collect(),
+    )?
+    .with_model(embedder.fingerprint())
+    .with_pid_names(pid_names.clone());
+    Ok(Embedding {
+        embeddings,
+        unreadable,
+    })
+}
+
+/// The images of `input`: one file, a list (`.txt`, a path per line), or a dataset.
+///
+/// `split` takes one split of a dataset; without it a plain folder or manifest gives all its
+/// images. Images directly in the folder are identities of their own, named by their file.
+///
+/// # Errors
+/// A missing input, one without images, a dataset with several splits and none chosen.
+pub fn records_of(
+    input: &Path,
+    layout: Option<Layout>,
+    split: Option<Split>,
+    camera_pattern: Option<&str>,
+) -> Result<(Vec<ImageRecord>, BTreeMap<Pid, String>), Error> {
+    if input.is_file() && layout.is_none() {
+        match input.extension().and_then(|extension| extension.to_str()) {
+            Some("csv" | "jsonl") => {}
+            Some("txt") => return listed(input),
+            _ => return Ok(each_its_own(vec![input.to_owned()])),
+        }
+    }
+    if layout.is_none() && split.is_none() && camera_pattern.is_none() && is_flat(input)? {
+        return Ok(each_its_own(list_images(input)?));
+    }
+    let layout = match layout {
+        Some(layout) => layout,
+        None => Layout::detect(input)?,
+    };
+    let mut source = DatasetSource::new(layout, input);
+    source.camera_pattern = camera_pattern.map(str::to_owned);
+    let whole = layout == Layout::Folder && split.is_none();
+    if whole {
+        source.holdout = 0.0;
+    }
+    let dataset = source.load()?;
+    let used: Vec<Split> = Split::ALL
+        .into_iter()
+        .filter(|&s| !dataset.split(s).is_empty())
+        .collect();
+    let records = match (split, used.as_slice()) {
+        (Some(split), _) if dataset.split(split).is_empty() => {
+            let reason = format!("has no images in split `{split}`");
+            return Err(Error::Run {
+                path: input.to_owned(),
+                reason,
+            });
+        }
+        (Some(split), _) => dataset.split(split).to_vec(),
+        (None, [one]) => dataset.split(*one).to_vec(),
+        (None, _) => {
+            let names: Vec<String> = used.iter().map(ToString::to_string).collect();
+            let reason = format!(
+                "has the splits {}; choose one with --split",
+                names.join(", ")
+            );
+            return Err(Error::Run {
+                path: input.to_owned(),
+                reason,
+            });
+        }
+    };
+    Ok((records, dataset.pid_names))
+}
+
+fn is_flat(folder: &Path) -> Result<bool, Error> {
+    let images = list_images(folder)?;
+    Ok(images.iter().all(|image| image.parent() == Some(folder)))
+}
+
+fn listed(list: &Path) -> Result<(Vec<ImageRecord>, BTreeMap<Pid, String>), Error> {
+    let text = std::fs::read_to_string(list).map_err(|source| Error::Read {
+        path: list.to_owned(),
+        source,
+    })?;
+    let base = list.parent().unwrap_or(Path::new(""));
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let paths: Vec<PathBuf> = lines.map(|line| base.join(line)).collect();
+    if paths.is_empty() {
+        let reason = "lists no images; it takes one path per line".to_owned();
+        return Err(Error::Run {
+            path: list.to_owned(),
+            reason,
+        });
+    }
+    Ok(each_its_own(paths))
+}
+
+fn each_its_own(paths: Vec<PathBuf>) -> (Vec<ImageRecord>, BTreeMap<Pid, String>) {
+    let pids = || (0..).map(Pid);
+    let name = |path: &PathBuf| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let names = pids().zip(paths.iter().map(name)).collect();
+    let record = |(path, pid)| ImageRecord {
+        path,
+        pid,
+        camid: None,
+    };
+    (paths.into_iter().zip(pids()).map(record).collect(), names)
+}

@@ -1,0 +1,276 @@
+//! Training: epochs, evaluations, checkpoints, the log; interrupted and resumed at any step.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use centroids_core::{Report, Unit};
+use centroids_data::{Dataset, Split};
+use centroids_model::{Checkpoint, EpochEnd, EpochMetrics, StepReport, Trainer};
+
+use super::{Question, embed_records, evaluate_all};
+use crate::{Error, Experiment, RunDir};
+
+/// How a training came to its end.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All epochs are done; the reports of the final model (none without query and gallery).
+    Finished(Vec<Report>),
+    /// Stopped on request; everything is saved.
+    Interrupted,
+}
+
+/// What happens during a training.
+#[derive(Debug)]
+pub enum TrainEvent<'a> {
+    /// The dataset is read and the model made.
+    Ready {
+        /// The images.
+        dataset: &'a Dataset,
+        /// Classes.
+        num_classes: usize,
+        /// Identities with one image, never drawn.
+        skipped: usize,
+        /// Complete epochs.
+        epoch: usize,
+    },
+    /// A step is done.
+    Step(&'a StepReport),
+    /// An epoch is done.
+    Epoch {
+        /// Its means.
+        metrics: &'a EpochMetrics,
+        /// Images per second over it.
+        images_per_second: f64,
+    },
+    /// Query and gallery are being embedded: done, of how many.
+    Embedding(usize, usize),
+    /// An image that an evaluation had to leave out.
+    Unreadable(&'a str),
+    /// An evaluation is done.
+    Evaluated {
+        /// Epoch it follows, from 0.
+        epoch: usize,
+        /// Instance, nearest, centroid.
+        reports: &'a [Report],
+        /// Whether its instance mAP is the highest so far.
+        best: bool,
+    },
+}
+
+/// Receives the events of a training.
+pub type Observer<'a> = dyn FnMut(TrainEvent<'_>) + 'a;
+
+/// Starts a run in `run`.
+///
+/// # Errors
+/// Settings or images that cannot work, a loss that is not finite, a full disk.
+pub fn train(
+    experiment: &Experiment,
+    output_dir: &Path,
+    stop: &AtomicBool,
+    observer: &mut Observer<'_>,
+) -> Result<(RunDir, Outcome), Error> {
+    experiment.check()?;
+    let dataset = experiment.source()?.load()?;
+    let device = experiment.parse_device()?;
+    let records = train_records(&dataset)?;
+    let trainer = Trainer::new(experiment.train_config()?, records, &device)?;
+    let run = RunDir::create(output_dir, experiment)?;
+    let mut session = Session {
+        experiment,
+        run,
+        dataset,
+        trainer,
+        observer,
+    };
+    session.save(&session.run.last())?;
+    let outcome = session.go(stop)?;
+    Ok((session.run, outcome))
+}
+
+/// Continues the run in `run` from its last checkpoint, to the numbers it would have reached
+/// uninterrupted.
+///
+/// # Errors
+/// As [`train`]; a run without checkpoint, or a dataset that has changed.
+pub fn resume(
+    run: RunDir,
+    stop: &AtomicBool,
+    observer: &mut Observer<'_>,
+) -> Result<(RunDir, Outcome), Error> {
+    let experiment = Experiment::read(&run.config())?;
+    experiment.check()?;
+    let dataset = experiment.source()?.load()?;
+    let device = experiment.parse_device()?;
+    let checkpoint = Checkpoint::load(&run.last())?;
+    run.forget_from(checkpoint.position.epoch)?;
+    let records = train_records(&dataset)?;
+    let trainer = Trainer::resume(experiment.train_config()?, records, &device, &checkpoint)?;
+    let mut session = Session {
+        experiment: &experiment,
+        run,
+        dataset,
+        trainer,
+        observer,
+    };
+    let outcome = session.go(stop)?;
+    Ok((session.run, outcome))
+}
+
+/// The reports of the model that training would start from, for comparison.
+///
+/// # Errors
+/// As [`train`].
+pub fn untrained(
+    experiment: &Experiment,
+    observer: &mut Observer<'_>,
+) -> Result<Vec<Report>, Error> {
+    let dataset = experiment.source()?.load()?;
+    let device = experiment.parse_device()?;
+    let records = train_records(&dataset)?;
+    let trainer = Trainer::new(experiment.train_config()?, records, &device)?;
+    reports(experiment, &dataset, &trainer, observer)
+}
+
+fn train_records(dataset: &Dataset) -> Result<Vec<centroids_data::ImageRecord>, Error> {
+    if dataset.train.is_empty() {
+        let reason = "has no training images".to_owned();
+        return Err(Error::Run {
+            path: dataset.root.clone(),
+            reason,
+        });
+    }
+    Ok(dataset.train.clone())
+}
+
+/// A run in progress.
+struct Session<'a, 'o> {
+    experiment: &'a Experiment,
+    run: RunDir,
+    dataset: Dataset,
+    trainer: Trainer,
+    observer: &'a mut Observer<'o>,
+}
+
+impl Session<'_, '_> {
+    fn go(&mut self, stop: &AtomicBool) -> Result<Outcome, Error> {
+        (self.observer)(TrainEvent::Ready {
+            dataset: &self.dataset,
+            num_classes: self.trainer.num_classes(),
+            skipped: self.trainer.skipped_identities(),
+            epoch: self.trainer.epoch(),
+        });
+        let mut last_reports = Vec::new();
+        loop {
+            if self.evaluation_is_due()? {
+                last_reports = self.evaluate()?;
+            }
+            if self.trainer.finished() {
+                return self.finish(last_reports);
+            }
+            if stop.load(Ordering::Relaxed) || !self.epoch(stop)? {
+                self.save(&self.run.last())?;
+                return Ok(Outcome::Interrupted);
+            }
+        }
+    }
+
+    /// Runs (the rest of) an epoch; false when it was interrupted.
+    fn epoch(&mut self, stop: &AtomicBool) -> Result<bool, Error> {
+        let (start, mut images) = (Instant::now(), 0);
+        let observer = &mut self.observer;
+        let end = self.trainer.run_epoch(stop, &mut |step| {
+            images += step.images;
+            observer(TrainEvent::Step(step));
+        })?;
+        let EpochEnd::Finished(metrics) = end else {
+            return Ok(false);
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        self.run.log_epoch(&metrics, seconds, images as f64)?;
+        self.save(&self.run.last())?;
+        let images_per_second = images as f64 / seconds.max(1e-9);
+        (self.observer)(TrainEvent::Epoch {
+            metrics: &metrics,
+            images_per_second,
+        });
+        Ok(true)
+    }
+
+    /// At an epoch's end, every `eval_period` epochs and after the last one, unless it is logged.
+    fn evaluation_is_due(&self) -> Result<bool, Error> {
+        let done = self.trainer.epoch();
+        let period = self.experiment.solver.eval_period;
+        let due = self.trainer.finished() || (period > 0 && done.is_multiple_of(period));
+        let possible = !self.dataset.query.is_empty() && !self.dataset.gallery.is_empty();
+        Ok(possible
+            && self.trainer.between_epochs()
+            && done > 0
+            && due
+            && !self.run.evaluated(done - 1)?)
+    }
+
+    fn evaluate(&mut self) -> Result<Vec<Report>, Error> {
+        let epoch = self.trainer.epoch() - 1;
+        let reports = reports(self.experiment, &self.dataset, &self.trainer, self.observer)?;
+        let best = reports.first().map(|report| report.map) > self.run.best_map()?;
+        if best {
+            self.save(&self.run.best())?;
+        }
+        self.run.log_evaluation(epoch, &reports)?;
+        (self.observer)(TrainEvent::Evaluated {
+            epoch,
+            reports: &reports,
+            best,
+        });
+        Ok(reports)
+    }
+
+    fn finish(&mut self, reports: Vec<Report>) -> Result<Outcome, Error> {
+        if !reports.is_empty() {
+            let value = serde_json::json!({ "results": reports });
+            self.run.write_json(&self.run.evaluation(), &value)?;
+        }
+        Ok(Outcome::Finished(reports))
+    }
+
+    fn save(&self, path: &Path) -> Result<(), Error> {
+        Ok(self
+            .trainer
+            .checkpoint(self.experiment.to_toml())
+            .save(path)?)
+    }
+}
+
+/// Instance, nearest and centroid reports of the current weights.
+fn reports(
+    experiment: &Experiment,
+    dataset: &Dataset,
+    trainer: &Trainer,
+    observer: &mut Observer<'_>,
+) -> Result<Vec<Report>, Error> {
+    let embedder = trainer.embedder();
+    let total = dataset.query.len() + dataset.gallery.len();
+    let mut embed = |split: Split, before: usize| {
+        let records = dataset.split(split);
+        let mut progress = |done: usize| observer(TrainEvent::Embedding(before + done, total));
+        let options = experiment.embed_options();
+        let embedding = embed_records(
+            &embedder,
+            records,
+            &dataset.pid_names,
+            options,
+            &mut progress,
+        )?;
+        for unreadable in &embedding.unreadable {
+            observer(TrainEvent::Unreadable(&unreadable.reason));
+        }
+        Ok::<_, Error>(embedding.embeddings)
+    };
+    let query = embed(Split::Query, 0)?;
+    let gallery = embed(Split::Gallery, dataset.query.len())?;
+    let units = [Unit::Instance, Unit::Nearest, Unit::Centroid];
+    let questions = Question::grid(&units, &[experiment.cameras()?]);
+    evaluate_all(&query, &gallery, &questions, &experiment.metric()?)
+}

@@ -1,0 +1,240 @@
+//! A run folder: `config.toml`, `metrics.jsonl`, `checkpoints/{last,best}.safetensors`,
+//! `evaluation.json`.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use centroids_core::{Report, write_atomically};
+use centroids_model::EpochMetrics;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{Error, Experiment};
+
+/// The folder of one training run.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+impl RunDir {
+    /// Makes the folder of a new run and writes its configuration.
+    ///
+    /// # Errors
+    /// A folder that already holds a run, or that cannot be made.
+    pub fn create(path: &Path, experiment: &Experiment) -> Result<RunDir, Error> {
+        let run = RunDir {
+            path: path.to_owned(),
+        };
+        if run.config().exists() {
+            let reason = format!(
+                "already holds a run; continue it with `--resume {}` or choose another output_dir",
+                path.display()
+            );
+            return Err(Error::Run {
+                path: path.to_owned(),
+                reason,
+            });
+        }
+        let checkpoints = path.join("checkpoints");
+        fs::create_dir_all(&checkpoints).map_err(|source| Error::Write {
+            path: checkpoints,
+            source,
+        })?;
+        run.write(&run.config(), &experiment.to_toml())?;
+        Ok(run)
+    }
+
+    /// The folder of an existing run.
+    ///
+    /// # Errors
+    /// A folder without `config.toml`.
+    pub fn open(path: &Path) -> Result<RunDir, Error> {
+        let run = RunDir {
+            path: path.to_owned(),
+        };
+        if run.config().is_file() {
+            return Ok(run);
+        }
+        let reason = "is not the folder of a run (it has no config.toml)".to_owned();
+        Err(Error::Run {
+            path: path.to_owned(),
+            reason,
+        })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `config.toml`: every setting of the run.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// `metrics.jsonl`: a line per epoch and per evaluation.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// `checkpoints/last.safetensors`: the newest state.
+    pub fn last(&self) -> PathBuf {
+        self.path.join("checkpoints/last.safetensors")
+    }
+
+    /// `checkpoints/best.safetensors`: the state with the highest instance mAP.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("checkpoints/best.safetensors")
+    }
+
+    /// `evaluation.json`: the reports of the final evaluation.
+    pub fn evaluation(&self) -> PathBuf {
+        self.path.join("evaluation.json")
+    }
+
+    /// Appends an epoch's means.
+    ///
+    /// # Errors
+    /// [`Error::Write`]
+    pub fn log_epoch(
+        &self,
+        metrics: &EpochMetrics,
+        seconds: f64,
+        images: f64,
+    ) -> Result<(), Error> {
+        let mut line = json!(metrics);
+        line["seconds"] = json!(seconds);
+        line["images_per_second"] = json!(images / seconds.max(1e-9));
+        self.append(&line)
+    }
+
+    /// Appends an evaluation after `epoch` under the reference's names (`mAP`, `Top-1`, …: the
+    /// instance figures) with all reports beside them.
+    ///
+    /// # Errors
+    /// [`Error::Write`]
+    pub fn log_evaluation(&self, epoch: usize, reports: &[Report]) -> Result<(), Error> {
+        let mut line = json!({ "epoch": epoch, "evaluation": reports });
+        if let Some(instance) = reports.first() {
+            line["mAP"] = json!(instance.map);
+            for k in [1, 5, 10, 20, 50] {
+                line[format!("Top-{k}")] = json!(instance.rank(k));
+            }
+        }
+        self.append(&line)
+    }
+
+    /// Highest logged instance mAP.
+    ///
+    /// # Errors
+    /// [`Error::Read`]
+    pub fn best_map(&self) -> Result<Option<f64>, Error> {
+        let maps = self.lines()?;
+        Ok(maps
+            .iter()
+            .filter_map(|line| line["mAP"].as_f64())
+            .max_by(f64::total_cmp))
+    }
+
+    /// Whether an evaluation after `epoch` is logged.
+    ///
+    /// # Errors
+    /// [`Error::Read`]
+    pub fn evaluated(&self, epoch: usize) -> Result<bool, Error> {
+        let at = |line: &Value| line.get("evaluation").is_some() && line["epoch"] == epoch;
+        Ok(self.lines()?.iter().any(at))
+    }
+
+    /// Drops the lines of `epoch` and later: they will be written again.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Write`]
+    pub fn forget_from(&self, epoch: usize) -> Result<(), Error> {
+        let lines = self.lines()?;
+        let kept = lines
+            .iter()
+            .filter(|line| line["epoch"].as_u64() < Some(epoch as u64));
+        let text: String = kept.map(|line| format!("{line}\n")).collect();
+        self.write(&self.metrics(), &text)
+    }
+
+    /// Writes any serialisable value as pretty JSON.
+    ///
+    /// # Errors
+    /// [`Error::Write`]
+    pub fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<(), Error> {
+        self.write(
+            path,
+            &(serde_json::to_string_pretty(value).unwrap_or_default() + "\n"),
+        )
+    }
+
+    /// Lines of the metrics file; a last line cut by a crash is left out.
+    fn lines(&self) -> Result<Vec<Value>, Error> {
+        let path = self.metrics();
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(Error::Read { path, source }),
+        }
+    }
+
+    fn append(&self, line: &Value) -> Result<(), Error> {
+        let path = self.metrics();
+        let write = || {
+            let mut file = fs::File::options().create(true).append(true).open(&path)?;
+            file.write_all(format!("{line}\n").as_bytes())
+        };
+        write().map_err(|source| Error::Write {
+            path: path.clone(),
+            source,
+        })
+    }
+
+    fn write(&self, path: &Path, text: &str) -> Result<(), Error> {
+        write_atomically(path, |file| file.write_all(text.as_bytes())).map_err(|source| {
+            Error::Write {
+                path: path.to_owned(),
+                source,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_made_once_and_its_log_can_be_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        assert!(RunDir::open(&path).is_err());
+        let run = RunDir::create(&path, &Experiment::default()).unwrap();
+        assert!(RunDir::create(&path, &Experiment::default()).is_err());
+        assert_eq!(
+            Experiment::read(&run.config()).unwrap(),
+            Experiment::default()
+        );
+
+        for epoch in 0..3 {
+            run.append(&json!({ "epoch": epoch })).unwrap();
+        }
+        run.append(&json!({ "epoch": 2, "evaluation": [], "mAP": 0.5 }))
+            .unwrap();
+        fs::write(
+            run.metrics(),
+            fs::read_to_string(run.metrics()).unwrap() + "{\"epoch\": 3",
+        )
+        .unwrap();
+        assert_eq!(run.best_map().unwrap(), Some(0.5));
+        assert!(run.evaluated(2).unwrap() && !run.evaluated(1).unwrap());
+        run.forget_from(2).unwrap();
+        assert_eq!(run.lines().unwrap().len(), 2);
+    }
+}
