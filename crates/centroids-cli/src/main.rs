@@ -1,2 +1,32 @@
-//! The `centroids` command.
-fn main() {}
+//! The `centroids` command: parse, run, exit code.
+
+mod cli;
+mod commands;
+mod interrupt;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let Cli { command, global } = Cli::parse();
+    let output = Output::new(&global);
+    let result = match command {
+        Command::Train(arguments) => commands::train::run(arguments, &output),
+        Command::Embed(arguments) => commands::embed::run(arguments, &output),
+        Command::Search(arguments) => commands::search::run(arguments, &output),
+        Command::Evaluate(arguments) => commands::evaluate::run(arguments, &output),
+        Command::Data(arguments) => commands::data::run(arguments, &output),
+        Command::Demo(arguments) => commands::demo::run(arguments, &output),
+        Command::Completions(arguments) => commands::completions::run(arguments, &output),
+    };
+    result.unwrap_or_else(|error| {
+        output.error(&error);
+        ExitCode::FAILURE
+    })
+}

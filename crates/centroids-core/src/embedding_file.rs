@@ -8,8 +8,8 @@
 //! | `camids` | I64 | `[n]` | −1 = unknown |
 //!
 //! Metadata (text): `format` = [`FORMAT`]; `paths`, a JSON array of `n` strings; `model` and
-//! `normalized` (`true` or `false`; if absent: unknown and `false`); `pid_names`, a JSON object from
-//! pid to name, if identities have names. The same embeddings always give the same bytes.
+//! `normalized` (`true` or `false`; if absent: unknown and `false`); `model_path`, the model's file,
+//! if known; `pid_names`, a JSON object from pid to name, if identities have names. The same embeddings always give the same bytes.
 //!
 //! # `.npy`
 //! `embeddings.npy` (float32 `[n, d]`) and `paths.npy` beside it (`n` strings). Other names pair with

@@ -18,6 +18,7 @@ pub struct Embeddings {
     camids: Vec<Option<CamId>>,
     paths: Vec<String>,
     model: String,
+    model_path: String,
     normalized: bool,
     pid_names: BTreeMap<Pid, String>,
 }
@@ -63,16 +64,16 @@ impl Embeddings {
                 value: values[at],
             });
         }
-        let (model, normalized, pid_names) = (String::new(), false, BTreeMap::new());
         Ok(Self {
             dim,
             values,
             pids,
             camids,
             paths,
-            model,
-            normalized,
-            pid_names,
+            model: String::new(),
+            model_path: String::new(),
+            normalized: false,
+            pid_names: BTreeMap::new(),
         })
     }
 
@@ -80,6 +81,13 @@ impl Embeddings {
     #[must_use]
     pub fn with_model(mut self, model: String) -> Self {
         self.model = model;
+        self
+    }
+
+    /// Says in which file that model lies.
+    #[must_use]
+    pub fn with_model_path(mut self, model_path: String) -> Self {
+        self.model_path = model_path;
         self
     }
 
@@ -145,6 +153,11 @@ impl Embeddings {
         &self.model
     }
 
+    /// The file of that model; empty if unknown.
+    pub fn model_path(&self) -> &str {
+        &self.model_path
+    }
+
     /// Whether the rows are known to have length 1.
     pub fn normalized(&self) -> bool {
         self.normalized
@@ -185,6 +198,7 @@ impl Embeddings {
             camids: rows.iter().map(|&row| self.camids[row]).collect(),
             paths: rows.iter().map(|&row| self.paths[row].clone()).collect(),
             model: self.model.clone(),
+            model_path: self.model_path.clone(),
             normalized: self.normalized,
             pid_names: self.pid_names.clone(),
         }

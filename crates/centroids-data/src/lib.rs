@@ -23,6 +23,7 @@
 //! - [`decode_file`] reads a picture strictly, [`transform`] makes the network's input from it.
 //! - [`train_batches`] and [`embed_batches`] do both on threads that work ahead; what they deliver
 //!   depends on the seed only.
+//! - [`write_rank_sheet`] shows search results as a picture.
 //! - [`synth`] makes a whole dataset out of nothing: a catalogue of drawn products seen by several
 //!   cameras.
 //!
@@ -61,6 +62,7 @@ mod listing;
 mod oddity;
 
 mod decode;
+mod rank_sheet;
 mod rgb_image;
 pub mod transform;
 
@@ -84,6 +86,7 @@ pub use loader::{
     EmbedItem, EmbedLoader, LoaderOptions, TrainLoader, embed_batches, train_batches,
 };
 pub use oddity::inspect_files;
+pub use rank_sheet::{RankRow, write_rank_sheet};
 pub use record::ImageRecord;
 pub use rgb_image::RgbImage;
 pub use sampler::{Draw, PkOptions, PkSampler};

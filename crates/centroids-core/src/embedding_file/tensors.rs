@@ -47,6 +47,7 @@ pub(super) fn read(path: &Path) -> Result<Embeddings, Failure> {
     let normalized = from_json(&texts, "normalized", "`true` or `false`")?;
     Ok(embeddings
         .with_model(texts.get("model").cloned().unwrap_or_default())
+        .with_model_path(texts.get("model_path").cloned().unwrap_or_default())
         .with_pid_names(names.unwrap_or_default())
         .with_normalized(normalized.unwrap_or(false)))
 }
@@ -80,6 +81,9 @@ fn header(embeddings: &Embeddings) -> String {
         ("normalized", embeddings.normalized().to_string()),
         ("paths", json!(embeddings.paths()).to_string()),
     ]);
+    if !embeddings.model_path().is_empty() {
+        texts.insert("model_path", embeddings.model_path().to_owned());
+    }
     if !embeddings.pid_names().is_empty() {
         texts.insert("pid_names", json!(embeddings.pid_names()).to_string());
     }

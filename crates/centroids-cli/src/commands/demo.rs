@@ -1,0 +1,224 @@
+//! `centroids demo`: the whole path on a catalogue of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use centroids::core::{CameraRule, Embeddings, Metric, Report, Unit};
+use centroids::data::synth::SynthConfig;
+use centroids::data::{Layout, RankRow, Split, write_rank_sheet};
+use centroids::model::parse_device;
+use centroids::pipeline::{
+    ModelFile, Outcome, SearchOptions, SearchResult, embed_records, open_model, search_images,
+    untrained,
+};
+use centroids::{Experiment, RunDir};
+use serde_json::json;
+
+use super::evaluate::{report_table, show_reports};
+use super::{data::draw, search};
+use crate::cli::DemoArgs;
+use crate::interrupt::{INTERRUPTED, stop_flag};
+use crate::output::Output;
+use crate::progress::Training;
+
+/// Queries that are shown, and hits of each.
+const SHOWN_QUERIES: usize = 3;
+const SHOWN_HITS: usize = 6;
+/// Height and width of a picture in `search.png`.
+const TILE: [usize; 2] = [96, 96];
+
+/// ResNet-18 at 64×64, the paper's losses; rates decay over the last third.
+fn experiment(arguments: &DemoArgs) -> Experiment {
+    let epochs = arguments.epochs as usize;
+    let mut experiment = Experiment {
+        seed: arguments.seed,
+        ..Experiment::default()
+    };
+    experiment.datasets.names = Layout::Market1501.name().to_owned();
+    experiment.datasets.root_dir = arguments.dir.join("catalogue");
+    experiment.output_dir = arguments.dir.join("run");
+    experiment.model.name = "resnet18".to_owned();
+    experiment.input.size_train = [64, 64];
+    experiment.input.size_test = [64, 64];
+    experiment.input.padding = 4;
+    experiment.input.re_prob = 0.0;
+    experiment.solver.max_epochs = epochs;
+    experiment.solver.ims_per_batch = 16;
+    experiment.solver.base_lr = 3.5e-4;
+    experiment.solver.warmup_epochs = 1;
+    experiment.solver.lr_steps = vec![(2 * epochs).div_ceil(3)];
+    experiment.solver.eval_period = 0;
+    experiment
+}
+
+pub(crate) fn run(arguments: DemoArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let (start, stop) = (Instant::now(), stop_flag()?);
+    let experiment = experiment(&arguments);
+    make_catalogue(&arguments, output)?;
+
+    output.note("\n1. How an untrained network does");
+    let mut progress = Training::new(output, experiment.solver.max_epochs);
+    let before = untrained(&experiment, &mut |event| progress.show(&event));
+    progress.finish();
+    let before = before?;
+    output.line(report_table(&before));
+
+    output.note("\n2. Training");
+    let Some((run, after)) = train(&experiment, &stop, output)? else {
+        output.note(format!(
+            "interrupted; go on with: centroids demo --dir {}",
+            arguments.dir.display()
+        ));
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    output.note("\n3. How the trained network does, on products it has never seen");
+    show_reports(&after, output);
+
+    output.note("\n4. Three searches");
+    let picture = search_and_show(&experiment, &run, &arguments.dir, output)?;
+    compare(&before, &after, output);
+    output.line(format!("pictures of the searches: {}", picture.display()));
+    output.line(format!("model: {}", run.best().display()));
+    output.note(format!("{:.0} s in all", start.elapsed().as_secs_f64()));
+    output.value(&json!({
+        "untrained": before, "trained": after, "picture": picture, "model": run.best(),
+        "seconds": start.elapsed().as_secs_f64(),
+    }));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make_catalogue(arguments: &DemoArgs, output: &Output) -> anyhow::Result<()> {
+    let dir = arguments.dir.join("catalogue");
+    if dir.is_dir() {
+        output.note(format!("catalogue: {} (made before)", dir.display()));
+        return Ok(());
+    }
+    std::fs::create_dir_all(&arguments.dir)
+        .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
+    let products = arguments.train_ids as usize;
+    let config = SynthConfig {
+        train_ids: products,
+        test_ids: products.div_ceil(6) * 5,
+        seed: arguments.seed,
+        ..SynthConfig::default()
+    };
+    let images = draw(&dir, &config, output)?;
+    output.note(format!(
+        "catalogue: {images} pictures of made-up products by {} cameras in {}",
+        config.cameras,
+        dir.display()
+    ));
+    Ok(())
+}
+
+/// Trains, or continues; `None` when interrupted.
+fn train(
+    experiment: &Experiment,
+    stop: &std::sync::atomic::AtomicBool,
+    output: &Output,
+) -> anyhow::Result<Option<(RunDir, Vec<Report>)>> {
+    let folder = &experiment.output_dir;
+    let mut progress = Training::new(output, experiment.solver.max_epochs);
+    let mut observer = |event: centroids::pipeline::TrainEvent<'_>| progress.show(&event);
+    let result = match RunDir::open(folder) {
+        Ok(run) => {
+            same_settings(&run, experiment)?;
+            centroids::resume(run, stop, &mut observer)
+        }
+        Err(_) => centroids::train(experiment, folder, stop, &mut observer),
+    };
+    progress.finish();
+    Ok(match result? {
+        (_, Outcome::Interrupted) => None,
+        (run, Outcome::Finished(reports)) => Some((run, reports)),
+    })
+}
+
+fn same_settings(run: &RunDir, experiment: &Experiment) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        Experiment::read(&run.config())? == *experiment,
+        "{} was made with other settings; choose another --dir",
+        run.path().display()
+    );
+    Ok(())
+}
+
+/// Embeds the gallery, searches the first queries of three products, prints and draws the answers.
+fn search_and_show(
+    experiment: &Experiment,
+    run: &RunDir,
+    dir: &Path,
+    output: &Output,
+) -> anyhow::Result<PathBuf> {
+    let dataset = experiment.source()?.load()?;
+    let model = open_model(run.path(), &parse_device(&experiment.device)?)?;
+    let gallery = embed_gallery(&model, &dataset)?;
+    let file = dir.join("gallery.safetensors");
+    gallery.save(&file)?;
+
+    let queries = dataset.split(Split::Query);
+    let every = (queries.len() / SHOWN_QUERIES).max(1);
+    let mut rows = Vec::new();
+    for query in queries.iter().step_by(every).take(SHOWN_QUERIES) {
+        let options = SearchOptions {
+            k: SHOWN_HITS,
+            camera: query.camid,
+            unit: Unit::Centroid,
+            metric: Metric::default(),
+        };
+        let images = [query.path.clone()];
+        for result in search_images(&model, &file, &gallery, &images, &options)? {
+            search::show(&result, &gallery, output);
+            output.line(format!("the picture shows product {}\n", query.pid));
+            rows.push(rank_row(&result, &gallery, query.pid));
+        }
+    }
+    let picture = dir.join("search.png");
+    write_rank_sheet(&rows, TILE, &picture)?;
+    Ok(picture)
+}
+
+fn embed_gallery(
+    model: &ModelFile,
+    dataset: &centroids::data::Dataset,
+) -> anyhow::Result<Embeddings> {
+    let (records, options) = (
+        dataset.split(Split::Gallery),
+        model.experiment.embed_options(),
+    );
+    let names = &dataset.pid_names;
+    let embedding = embed_records(&model.embedder, records, names, options, &mut |_| ())?;
+    let path = std::path::absolute(&model.path)?;
+    Ok(embedding
+        .embeddings
+        .with_model_path(path.to_string_lossy().into_owned()))
+}
+
+fn rank_row(result: &SearchResult, gallery: &Embeddings, pid: centroids::core::Pid) -> RankRow {
+    let hit =
+        |hit: &centroids::core::Hit| (PathBuf::from(&gallery.paths()[hit.example]), hit.pid == pid);
+    RankRow {
+        query: result.query.clone(),
+        hits: result.hits.iter().map(hit).collect(),
+    }
+}
+
+fn compare(before: &[Report], after: &[Report], output: &Output) {
+    let rank1 = |reports: &[Report], unit: Unit| {
+        let report = reports
+            .iter()
+            .find(|r| r.unit == unit && r.cameras == CameraRule::Market);
+        report.map_or(f64::NAN, |report| 100.0 * report.rank(1))
+    };
+    output.line(format!(
+        "rank-1 by centroids {:.1}% (untrained {:.1}%), by the nearest image {:.1}%; chance is {:.1}%",
+        rank1(after, Unit::Centroid),
+        rank1(before, Unit::Centroid),
+        rank1(after, Unit::Nearest),
+        after.iter().find(|r| r.unit == Unit::Centroid).map_or(f64::NAN, |report| {
+            100.0 / report.gallery_units as f64
+        })
+    ));
+}

@@ -1,0 +1,165 @@
+//! `centroids evaluate`, and the table of reports.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use centroids::Experiment;
+use centroids::core::{CameraRule, Embeddings, Preset, Report, Unit};
+use centroids::data::{DatasetSource, Layout, Split};
+use centroids::model::parse_device;
+use centroids::pipeline::{ModelFile, Question, embed_records, evaluate_all, open_model};
+use comfy_table::Table;
+use serde_json::json;
+
+use crate::cli::{EvaluateArgs, OneOrAll};
+use crate::output::{Output, table};
+use crate::progress::Counter;
+
+const RANKS: [usize; 5] = [1, 5, 10, 20, 50];
+
+pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let questions = questions(&arguments);
+    let (query, gallery) = match (&arguments.query, &arguments.gallery, &arguments.run) {
+        (Some(query), Some(gallery), _) => (Embeddings::load(query)?, Embeddings::load(gallery)?),
+        (_, _, Some(run)) => {
+            let model = open_model(run, &parse_device(&arguments.device)?)?;
+            let source = source(&arguments, &model.experiment)?;
+            (
+                embed(&model, &source, Split::Query, output)?,
+                embed(&model, &source, Split::Gallery, output)?,
+            )
+        }
+        _ => bail!("give --query and --gallery, or --run"),
+    };
+    if !query.model().is_empty() && !gallery.model().is_empty() && query.model() != gallery.model()
+    {
+        let (q, g) = (query.model(), gallery.model());
+        output.note(format!(
+            "warning: query was embedded with {q}, gallery with {g}"
+        ));
+    }
+    let reports = evaluate_all(&query, &gallery, &questions, &arguments.metric.into())?;
+    show_reports(&reports, output);
+    output.value(&json!({ "results": reports }));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn questions(arguments: &EvaluateArgs) -> Vec<Question> {
+    if let Some(preset) = arguments.preset {
+        return vec![Question::Preset(preset)];
+    }
+    let units = match arguments.unit {
+        OneOrAll::One(unit) => vec![unit],
+        OneOrAll::All => Unit::ALL.to_vec(),
+    };
+    let rules = match arguments.cameras {
+        OneOrAll::One(rule) => vec![rule],
+        OneOrAll::All => CameraRule::ALL.to_vec(),
+    };
+    Question::grid(&units, &rules)
+}
+
+fn source(arguments: &EvaluateArgs, experiment: &Experiment) -> anyhow::Result<DatasetSource> {
+    let Some(root) = &arguments.dataset else {
+        return Ok(experiment.source()?);
+    };
+    let layout = match arguments.layout.layout {
+        Some(layout) => layout,
+        None => Layout::detect(root)?,
+    };
+    let camera_pattern = arguments.layout.camera_pattern.clone();
+    Ok(DatasetSource {
+        camera_pattern,
+        ..DatasetSource::new(layout, root)
+    })
+}
+
+fn embed(
+    model: &ModelFile,
+    source: &DatasetSource,
+    split: Split,
+    output: &Output,
+) -> anyhow::Result<Embeddings> {
+    let dataset = source.load()?;
+    let records = dataset.split(split);
+    if records.is_empty() {
+        bail!(
+            "{}: has no {split} images to evaluate on",
+            dataset.root.display()
+        );
+    }
+    let mut counter = Counter::new(output, "embedding", records.len());
+    let options = model.experiment.embed_options();
+    let embedding = embed_records(
+        &model.embedder,
+        records,
+        &dataset.pid_names,
+        options,
+        &mut |done| {
+            counter.at(done);
+        },
+    );
+    counter.finish();
+    let embedding = embedding?;
+    for unreadable in &embedding.unreadable {
+        output.note(format!("warning: left out: {}", unreadable.reason));
+    }
+    Ok(embedding.embeddings)
+}
+
+/// Prints reports with the note that says what may be compared.
+pub(crate) fn show_reports(reports: &[Report], output: &Output) {
+    if reports.is_empty() {
+        return;
+    }
+    output.line(report_table(reports));
+    let has = |unit| {
+        reports
+            .iter()
+            .any(|report| report.unit == unit && report.preset.is_none())
+    };
+    if has(Unit::Instance) && (has(Unit::Nearest) || has(Unit::Centroid)) {
+        output.line(
+            "An instance mAP counts every image of the identity, a nearest or centroid mAP one \
+             item: they are not comparable.",
+        );
+    }
+    if has(Unit::Nearest) && has(Unit::Centroid) {
+        output.line("centroid against nearest, same cameras, is the honest gain of centroids.");
+    }
+    for report in reports {
+        match report.preset {
+            Some(Preset::Paper) => output.line(
+                "paper: the reference's centroid protocol as intended; distractor identities are \
+                 dropped. Compare with nothing but itself.",
+            ),
+            Some(Preset::PaperAsPublished) => output.line(
+                "paper-as-published: with the reference's fault, which lets images of the query's \
+                 own camera into the centroids. Only for comparison with published figures.",
+            ),
+            None => {}
+        }
+    }
+}
+
+/// A row per report, in percent.
+pub(crate) fn report_table(reports: &[Report]) -> Table {
+    let percent = |fraction: f64| format!("{:.2}%", 100.0 * fraction);
+    let row = |report: &Report| {
+        let name = match report.preset {
+            Some(preset) => format!("{} ({preset})", report.unit),
+            None => report.unit.to_string(),
+        };
+        let mut row = vec![name, report.cameras.to_string(), percent(report.map)];
+        row.extend(RANKS.map(|k| percent(report.rank(k))));
+        row.push(percent(report.minp));
+        row.push(report.valid_queries.to_string());
+        row.push(report.skipped_queries.to_string());
+        row
+    };
+    let header = [
+        "unit", "cameras", "mAP", "rank-1", "rank-5", "rank-10", "rank-20", "rank-50", "mINP",
+        "queries", "skipped",
+    ];
+    table(&header, reports.iter().map(row).collect())
+}

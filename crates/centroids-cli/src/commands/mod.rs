@@ -1,0 +1,9 @@
+//! One file per command.
+
+pub(crate) mod completions;
+pub(crate) mod data;
+pub(crate) mod demo;
+pub(crate) mod embed;
+pub(crate) mod evaluate;
+pub(crate) mod search;
+pub(crate) mod train;

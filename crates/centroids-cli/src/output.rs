@@ -1,0 +1,132 @@
+//! Everything a person or a program reads: lines, tables and JSON on stdout, notes on stderr.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
+use serde_json::Value;
+
+use crate::cli::Global;
+
+/// Lines above and below a table and under its header, none between the rows.
+const RULES: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
+
+/// Where and how results go out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+    verbose: bool,
+    quiet: bool,
+}
+
+impl Output {
+    pub(crate) fn new(
+        &Global {
+            json,
+            verbose,
+            quiet,
+        }: &Global,
+    ) -> Output {
+        Output {
+            json,
+            verbose,
+            quiet,
+        }
+    }
+
+    /// Whether a bar can be drawn on stderr.
+    pub(crate) fn live(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// A line for people on stdout.
+    pub(crate) fn line(&self, text: impl Display) {
+        if !self.json {
+            stdout(&format!("{text}\n"));
+        }
+    }
+
+    /// A table for people on stdout.
+    pub(crate) fn table(&self, header: &[&str], rows: Vec<Vec<String>>) {
+        self.line(table(header, rows));
+    }
+
+    /// The result for programs on stdout.
+    pub(crate) fn value(&self, value: &Value) {
+        if self.json {
+            stdout(&format!("{value}\n"));
+        }
+    }
+
+    /// Text that is itself the result, whatever the format.
+    pub(crate) fn raw(&self, text: &str) {
+        stdout(text);
+    }
+
+    /// A line on stderr, unless told to be quiet.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.quiet {
+            stderr(&format!("{text}"));
+        }
+    }
+
+    /// A line on stderr for those who ask for more.
+    pub(crate) fn detail(&self, text: impl Display) {
+        if self.verbose {
+            stderr(&format!("{text}"));
+        }
+    }
+
+    /// The one line of a failure: the error and its causes.
+    pub(crate) fn error(&self, error: &anyhow::Error) {
+        let mut text = error.to_string();
+        for cause in error.chain().skip(1).map(ToString::to_string) {
+            if !text.contains(&cause) {
+                text = format!("{text}: {cause}");
+            }
+        }
+        let line = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        stderr(&format!("error: {}", line.collect::<Vec<_>>().join(" | ")));
+    }
+}
+
+/// Columns of numbers are right-aligned, the first column is not.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_style(RULES).set_header(header.to_vec());
+    let numeric = |text: &str| text.trim_end_matches('%').parse::<f64>().is_ok() || text == "-";
+    for row in rows {
+        table.add_row(row.into_iter().map(|text| {
+            let alignment = if numeric(&text) {
+                CellAlignment::Right
+            } else {
+                CellAlignment::Left
+            };
+            Cell::new(text).set_alignment(alignment)
+        }));
+    }
+    table
+}
+
+/// Writes to stdout; a reader that has gone away is the end, not an error.
+fn stdout(text: &str) {
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        let gone = error.kind() == ErrorKind::BrokenPipe;
+        if !gone {
+            stderr(&format!("error: cannot write to stdout: {error}"));
+        }
+        std::process::exit(i32::from(!gone));
+    }
+}
+
+fn stderr(line: &str) {
+    // Nowhere is left to report a failure of stderr.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

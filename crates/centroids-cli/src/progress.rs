@@ -1,0 +1,190 @@
+//! Progress of long work: a bar on a terminal, lines elsewhere.
+
+use std::time::{Duration, Instant};
+
+use centroids::core::Report;
+use centroids::pipeline::TrainEvent;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::commands::evaluate::report_table;
+use crate::output::Output;
+
+/// Time between two lines where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Progress over a known number of things.
+pub(crate) struct Counter<'a> {
+    output: &'a Output,
+    bar: ProgressBar,
+    what: &'static str,
+    total: usize,
+    last_line: Instant,
+}
+
+impl<'a> Counter<'a> {
+    pub(crate) fn new(output: &'a Output, what: &'static str, total: usize) -> Counter<'a> {
+        let template = "{prefix} {bar:30} {pos}/{len}  {per_sec}  {eta} left";
+        let bar = bar(output, total, template).with_prefix(what);
+        Counter {
+            output,
+            bar,
+            what,
+            total,
+            last_line: Instant::now(),
+        }
+    }
+
+    pub(crate) fn at(&mut self, done: usize) {
+        self.bar.set_position(done as u64);
+        if !self.output.live() && self.last_line.elapsed() >= LINE_INTERVAL {
+            self.last_line = Instant::now();
+            self.output
+                .note(format!("{} {done}/{}", self.what, self.total));
+        }
+    }
+
+    pub(crate) fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn bar(output: &Output, total: usize, template: &str) -> ProgressBar {
+    if !output.live() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    ProgressBar::new(total as u64).with_style(style)
+}
+
+/// Progress of a training.
+pub(crate) struct Training<'a> {
+    output: &'a Output,
+    epochs: usize,
+    bar: ProgressBar,
+    start: Instant,
+    images: usize,
+    steps: usize,
+    last_line: Instant,
+}
+
+impl<'a> Training<'a> {
+    pub(crate) fn new(output: &'a Output, epochs: usize) -> Training<'a> {
+        let now = Instant::now();
+        Training {
+            output,
+            epochs,
+            bar: bar(output, 0, "{prefix} {bar:24} {pos}/{len}  {msg}"),
+            start: now,
+            images: 0,
+            steps: 0,
+            last_line: now,
+        }
+    }
+
+    /// Shows an event.
+    pub(crate) fn show(&mut self, event: &TrainEvent<'_>) {
+        match event {
+            TrainEvent::Ready {
+                dataset,
+                num_classes,
+                skipped,
+                epoch,
+            } => {
+                let images = dataset.train.len();
+                self.say(format!(
+                    "training on {images} images of {num_classes} identities"
+                ));
+                if *skipped > 0 {
+                    self.say(format!(
+                        "{skipped} identities have one image and are left out"
+                    ));
+                }
+                if *epoch > 0 {
+                    self.say(format!("continuing after epoch {epoch}"));
+                }
+            }
+            TrainEvent::Step(step) => self.step(step),
+            TrainEvent::Epoch {
+                metrics,
+                images_per_second,
+            } => {
+                let (epoch, loss) = (metrics.epoch + 1, metrics.epoch_train_loss);
+                let centroid = metrics.centroid_triplet.unwrap_or(0.0);
+                self.say(format!(
+                    "epoch {epoch:3}/{}  loss {loss:.4}  (cross entropy {:.4}, triplet {:.4}, \
+                     centroid triplet {centroid:.4}, centre {:.4})  lr {:.2e}  \
+                     {images_per_second:.1} images/s",
+                    self.epochs,
+                    metrics.query_xent,
+                    metrics.query_triplet,
+                    metrics.query_center,
+                    metrics.lr
+                ));
+            }
+            TrainEvent::Embedding(done, total) => {
+                self.bar
+                    .set_message(format!("evaluating: {done}/{total} images"));
+            }
+            TrainEvent::Unreadable(reason) => self.say(format!("warning: left out: {reason}")),
+            TrainEvent::Evaluated {
+                epoch,
+                reports,
+                best,
+            } => {
+                self.evaluated(*epoch, reports, *best);
+            }
+        }
+    }
+
+    /// Removes the bar.
+    pub(crate) fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn step(&mut self, step: &centroids::model::StepReport) {
+        self.images += step.images;
+        self.steps += 1;
+        let seconds = self.start.elapsed().as_secs_f64();
+        let left = step.steps - step.step + (self.epochs - step.epoch - 1) * step.steps;
+        let eta = Duration::from_secs_f64(seconds / self.steps as f64 * left as f64);
+        let message = format!(
+            "loss {:.4}  {:.1} images/s  {} left",
+            step.terms.total,
+            self.images as f64 / seconds.max(1e-9),
+            indicatif::HumanDuration(eta)
+        );
+        let prefix = format!("epoch {}/{}", step.epoch + 1, self.epochs);
+        if self.output.live() {
+            self.bar.set_prefix(prefix);
+            self.bar.set_length(step.steps as u64);
+            self.bar.set_position(step.step as u64);
+            self.bar.set_message(message);
+        } else if self.last_line.elapsed() >= LINE_INTERVAL {
+            self.last_line = Instant::now();
+            self.output.note(format!(
+                "{prefix}  step {}/{}  {message}",
+                step.step, step.steps
+            ));
+        }
+    }
+
+    /// The last evaluation is the command's result and shown as such.
+    fn evaluated(&mut self, epoch: usize, reports: &[Report], best: bool) {
+        if epoch + 1 == self.epochs {
+            return;
+        }
+        let best = if best { " (best so far)" } else { "" };
+        let table = report_table(reports);
+        self.say(format!(
+            "evaluation after epoch {}{best}\n{table}",
+            epoch + 1
+        ));
+    }
+
+    fn say(&mut self, text: String) {
+        self.bar.suspend(|| self.output.note(text));
+        self.last_line = Instant::now();
+    }
+}
