@@ -1,5 +1,6 @@
 //! Progress of long work: a bar on a terminal, lines elsewhere.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use centroids::core::Report;
@@ -34,13 +35,15 @@ impl<'a> Counter<'a> {
         }
     }
 
-    pub(crate) fn at(&mut self, done: usize) {
+    /// Shows how much is done; never breaks the work off.
+    pub(crate) fn at(&mut self, done: usize) -> ControlFlow<()> {
         self.bar.set_position(done as u64);
         if !self.output.live() && self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = Instant::now();
             self.output
                 .note(format!("{} {done}/{}", self.what, self.total));
         }
+        ControlFlow::Continue(())
     }
 
     pub(crate) fn finish(self) {

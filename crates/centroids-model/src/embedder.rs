@@ -1,5 +1,6 @@
 //! Images → embeddings with trained weights.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -101,12 +102,13 @@ impl Embedder {
     }
 
     /// Embeds image files. Unreadable ones are reported in the result and left out; `progress`
-    /// is called with the number of images gone through.
+    /// is called with the number of images gone through, and may break off; what is done by then is
+    /// the result.
     pub fn embed(
         &self,
         paths: Arc<[PathBuf]>,
         options: EmbedOptions,
-        progress: &mut dyn FnMut(usize),
+        progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Embedded {
         let mut embedded = Embedded {
             dim: self.dim(),
@@ -128,7 +130,9 @@ impl Embedder {
                     .extend(self.embed_batch(item.batch.images, item.batch.shape));
                 embedded.rows.extend(item.batch.rows);
             }
-            progress(embedded.rows.len() + embedded.failures.len());
+            if progress(embedded.rows.len() + embedded.failures.len()).is_break() {
+                break;
+            }
         }
         embedded
     }

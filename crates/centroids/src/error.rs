@@ -85,6 +85,9 @@ pub enum Error {
         /// The first failure.
         first: String,
     },
+    /// The caller broke the work off.
+    #[error("interrupted")]
+    Interrupted,
     /// Query and gallery, or gallery and model, do not belong together.
     #[error(
         "{gallery} was embedded with {theirs}, but {model} is {ours}; embed the gallery again or choose its model"

@@ -87,7 +87,7 @@ pub(crate) fn draw(
     let (mut images, mut counter) = (0, None);
     synthesize(dir, config, &mut |done, total| {
         images = total;
-        counter
+        let _ = counter
             .get_or_insert_with(|| Counter::new(output, "drawing", total))
             .at(done);
     })?;

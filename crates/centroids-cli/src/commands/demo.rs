@@ -1,5 +1,6 @@
 //! `centroids demo`: the whole path on a catalogue of its own.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -60,18 +61,17 @@ pub(crate) fn run(arguments: DemoArgs, output: &Output) -> anyhow::Result<ExitCo
 
     output.note("\n1. How an untrained network does");
     let mut progress = Training::new(output, experiment.solver.max_epochs);
-    let before = untrained(&experiment, &mut |event| progress.show(&event));
+    let before = untrained(&experiment, &stop, &mut |event| progress.show(&event));
     progress.finish();
-    let before = before?;
+    let before = match before {
+        Err(centroids::Error::Interrupted) => return Ok(interrupted(&arguments, output)),
+        before => before?,
+    };
     output.line(report_table(&before));
 
     output.note("\n2. Training");
     let Some((run, after)) = train(&experiment, &stop, output)? else {
-        output.note(format!(
-            "interrupted; go on with: centroids demo --dir {}",
-            arguments.dir.display()
-        ));
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(interrupted(&arguments, output));
     };
     output.note("\n3. How the trained network does, on products it has never seen");
     show_reports(&after, output);
@@ -87,6 +87,14 @@ pub(crate) fn run(arguments: DemoArgs, output: &Output) -> anyhow::Result<ExitCo
         "seconds": start.elapsed().as_secs_f64(),
     }));
     Ok(ExitCode::SUCCESS)
+}
+
+fn interrupted(arguments: &DemoArgs, output: &Output) -> ExitCode {
+    let dir = arguments.dir.display();
+    output.note(format!(
+        "interrupted; go on with: centroids demo --dir {dir}"
+    ));
+    ExitCode::from(INTERRUPTED)
 }
 
 fn make_catalogue(arguments: &DemoArgs, output: &Output) -> anyhow::Result<()> {
@@ -189,7 +197,9 @@ fn embed_gallery(
         model.experiment.embed_options(),
     );
     let names = &dataset.pid_names;
-    let embedding = embed_records(&model.embedder, records, names, options, &mut |_| ())?;
+    let embedding = embed_records(&model.embedder, records, names, options, &mut |_| {
+        ControlFlow::Continue(())
+    })?;
     let path = std::path::absolute(&model.path)?;
     Ok(embedding
         .embeddings

@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitC
     }
     let mut counter = Counter::new(output, "embedding", records.len());
     let embedding = embed_records(&model.embedder, &records, &names, options, &mut |done| {
-        counter.at(done);
+        counter.at(done)
     });
     counter.finish();
     let embedding = embedding?;

@@ -95,9 +95,7 @@ fn embed(
         records,
         &dataset.pid_names,
         options,
-        &mut |done| {
-            counter.at(done);
-        },
+        &mut |done| counter.at(done),
     );
     counter.finish();
     let embedding = embedding?;

@@ -11,6 +11,7 @@
 
 mod backbones;
 mod formula;
+mod inference;
 mod losses;
 mod schedule;
 mod support;

@@ -1,6 +1,7 @@
 //! Images with identities → embeddings.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,19 +29,27 @@ pub struct Unreadable {
     pub reason: String,
 }
 
-/// Embeds `records`; `progress` is told how many images are done.
+/// Embeds `records`; `progress` is told how many images are done and may break off.
 ///
 /// # Errors
-/// When not one image can be read, or the model yields values that are not finite.
+/// [`Error::Interrupted`] when `progress` broke off; when not one image can be read, or the model yields values that are not finite.
 pub fn embed_records(
     embedder: &Embedder,
     records: &[ImageRecord],
     pid_names: &BTreeMap<Pid, String>,
     options: EmbedOptions,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Embedding, Error> {
     let paths: Arc<[PathBuf]> = records.iter().map(|record| record.path.clone()).collect();
-    let embedded = embedder.embed(paths, options, progress);
+    let mut broken_off = false;
+    let embedded = embedder.embed(paths, options, &mut |done| {
+        let flow = progress(done);
+        broken_off |= flow.is_break();
+        flow
+    });
+    if broken_off {
+        return Err(Error::Interrupted);
+    }
     let unreadable: Vec<Unreadable> = embedded
         .failures
         .into_iter()

@@ -1,5 +1,6 @@
 //! Pictures in, ranked identities out.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,7 +54,9 @@ pub fn search_images(
     let paths: Arc<[PathBuf]> = images.into();
     let embedded = model
         .embedder
-        .embed(paths, model.experiment.embed_options(), &mut |_| ());
+        .embed(paths, model.experiment.embed_options(), &mut |_| {
+            ControlFlow::Continue(())
+        });
     if let Some((_, error)) = embedded.failures.into_iter().next() {
         return Err(error.into());
     }

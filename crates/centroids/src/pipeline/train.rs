@@ -1,5 +1,6 @@
 //! Training: epochs, evaluations, checkpoints, the log; interrupted and resumed at any step.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -124,13 +125,14 @@ pub fn resume(
 /// As [`train`].
 pub fn untrained(
     experiment: &Experiment,
+    stop: &AtomicBool,
     observer: &mut Observer<'_>,
 ) -> Result<Vec<Report>, Error> {
     let dataset = experiment.source()?.load()?;
     let device = experiment.parse_device()?;
     let records = train_records(&dataset)?;
     let trainer = Trainer::new(experiment.train_config()?, records, &device)?;
-    reports(experiment, &dataset, &trainer, observer)
+    reports(experiment, &dataset, &trainer, stop, observer)
 }
 
 fn train_records(dataset: &Dataset) -> Result<Vec<centroids_data::ImageRecord>, Error> {
@@ -164,10 +166,14 @@ impl Session<'_, '_> {
         let mut last_reports = Vec::new();
         loop {
             if self.evaluation_is_due()? {
-                last_reports = self.evaluate()?;
+                match self.evaluate(stop) {
+                    Ok(reports) => last_reports = reports,
+                    Err(Error::Interrupted) => return Ok(Outcome::Interrupted),
+                    Err(error) => return Err(error),
+                }
             }
             if self.trainer.finished() {
-                return self.finish(last_reports);
+                return self.finish(last_reports, stop);
             }
             if stop.load(Ordering::Relaxed) || !self.epoch(stop)? {
                 self.save(&self.run.last())?;
@@ -203,17 +209,20 @@ impl Session<'_, '_> {
         let done = self.trainer.epoch();
         let period = self.experiment.solver.eval_period;
         let due = self.trainer.finished() || (period > 0 && done.is_multiple_of(period));
-        let possible = !self.dataset.query.is_empty() && !self.dataset.gallery.is_empty();
-        Ok(possible
+        Ok(self.can_evaluate()
             && self.trainer.between_epochs()
             && done > 0
             && due
             && !self.run.evaluated(done - 1)?)
     }
 
-    fn evaluate(&mut self) -> Result<Vec<Report>, Error> {
+    fn can_evaluate(&self) -> bool {
+        !self.dataset.query.is_empty() && !self.dataset.gallery.is_empty()
+    }
+
+    fn evaluate(&mut self, stop: &AtomicBool) -> Result<Vec<Report>, Error> {
         let epoch = self.trainer.epoch() - 1;
-        let reports = reports(self.experiment, &self.dataset, &self.trainer, self.observer)?;
+        let reports = self.reports(stop)?;
         let best = reports.first().map(|report| report.map) > self.run.best_map()?;
         if best {
             self.save(&self.run.best())?;
@@ -227,7 +236,21 @@ impl Session<'_, '_> {
         Ok(reports)
     }
 
-    fn finish(&mut self, reports: Vec<Report>) -> Result<Outcome, Error> {
+    fn reports(&mut self, stop: &AtomicBool) -> Result<Vec<Report>, Error> {
+        reports(
+            self.experiment,
+            &self.dataset,
+            &self.trainer,
+            stop,
+            self.observer,
+        )
+    }
+
+    /// A run that was finished before is evaluated once more, for there are no reports at hand.
+    fn finish(&mut self, mut reports: Vec<Report>, stop: &AtomicBool) -> Result<Outcome, Error> {
+        if reports.is_empty() && self.can_evaluate() {
+            reports = self.reports(stop)?;
+        }
         if !reports.is_empty() {
             let value = serde_json::json!({ "results": reports });
             self.run.write_json(&self.run.evaluation(), &value)?;
@@ -248,13 +271,20 @@ fn reports(
     experiment: &Experiment,
     dataset: &Dataset,
     trainer: &Trainer,
+    stop: &AtomicBool,
     observer: &mut Observer<'_>,
 ) -> Result<Vec<Report>, Error> {
     let embedder = trainer.embedder();
     let total = dataset.query.len() + dataset.gallery.len();
     let mut embed = |split: Split, before: usize| {
         let records = dataset.split(split);
-        let mut progress = |done: usize| observer(TrainEvent::Embedding(before + done, total));
+        let mut progress = |done: usize| {
+            observer(TrainEvent::Embedding(before + done, total));
+            match stop.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
         let options = experiment.embed_options();
         let embedding = embed_records(
             &embedder,
