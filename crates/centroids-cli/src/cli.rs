@@ -15,12 +15,7 @@ use clap::{Args, Parser, Subcommand};
 /// Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted with
 /// everything saved.
 #[derive(Debug, Parser)]
-#[command(
-    name = "centroids",
-    version,
-    max_term_width = 100,
-    arg_required_else_help = true
-)]
+#[command(name = "centroids", version, max_term_width = 100, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -158,18 +153,8 @@ pub(crate) struct MetricArgs {
 }
 
 impl From<MetricArgs> for centroids::core::Metric {
-    fn from(
-        MetricArgs {
-            distance,
-            normalize,
-            centroid_of,
-        }: MetricArgs,
-    ) -> Self {
-        Self {
-            distance,
-            normalize,
-            centroid_of,
-        }
+    fn from(MetricArgs { distance, normalize, centroid_of }: MetricArgs) -> Self {
+        Self { distance, normalize, centroid_of }
     }
 }
 
@@ -230,12 +215,7 @@ pub(crate) struct SearchArgs {
 #[command(verbatim_doc_comment)]
 pub(crate) struct EvaluateArgs {
     /// Embedding file of the queries.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "gallery",
-        required_unless_present = "run"
-    )]
+    #[arg(long, value_name = "FILE", requires = "gallery", required_unless_present = "run")]
     pub(crate) query: Option<PathBuf>,
     /// Embedding file of the gallery.
     #[arg(long, value_name = "FILE", requires = "query")]
@@ -284,10 +264,7 @@ fn one_or_all<T: std::str::FromStr<Err = centroids::core::Error>>(
 ) -> Result<OneOrAll<T>, String> {
     match text {
         "all" => Ok(OneOrAll::All),
-        one => one
-            .parse()
-            .map(OneOrAll::One)
-            .map_err(|error: T::Err| format!("{error}, all")),
+        one => one.parse().map(OneOrAll::One).map_err(|error: T::Err| format!("{error}, all")),
     }
 }
 

@@ -23,18 +23,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(
-        &Global {
-            json,
-            verbose,
-            quiet,
-        }: &Global,
-    ) -> Output {
-        Output {
-            json,
-            verbose,
-            quiet,
-        }
+    pub(crate) fn new(&Global { json, verbose, quiet }: &Global) -> Output {
+        Output { json, verbose, quiet }
     }
 
     /// Whether a bar can be drawn on stderr.
@@ -100,11 +90,7 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
     let numeric = |text: &str| text.trim_end_matches('%').parse::<f64>().is_ok() || text == "-";
     for row in rows {
         table.add_row(row.into_iter().map(|text| {
-            let alignment = if numeric(&text) {
-                CellAlignment::Right
-            } else {
-                CellAlignment::Left
-            };
+            let alignment = if numeric(&text) { CellAlignment::Right } else { CellAlignment::Left };
             Cell::new(text).set_alignment(alignment)
         }));
     }
@@ -114,10 +100,7 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
 /// Writes to stdout; a reader that has gone away is the end, not an error.
 fn stdout(text: &str) {
     let mut stdout = io::stdout().lock();
-    if let Err(error) = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         let gone = error.kind() == ErrorKind::BrokenPipe;
         if !gone {
             stderr(&format!("error: cannot write to stdout: {error}"));

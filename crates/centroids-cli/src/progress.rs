@@ -26,13 +26,7 @@ impl<'a> Counter<'a> {
     pub(crate) fn new(output: &'a Output, what: &'static str, total: usize) -> Counter<'a> {
         let template = "{prefix} {bar:30} {pos}/{len}  {per_sec}  {eta} left";
         let bar = bar(output, total, template).with_prefix(what);
-        Counter {
-            output,
-            bar,
-            what,
-            total,
-            last_line: Instant::now(),
-        }
+        Counter { output, bar, what, total, last_line: Instant::now() }
     }
 
     /// Shows how much is done; never breaks the work off.
@@ -40,8 +34,7 @@ impl<'a> Counter<'a> {
         self.bar.set_position(done as u64);
         if !self.output.live() && self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = Instant::now();
-            self.output
-                .note(format!("{} {done}/{}", self.what, self.total));
+            self.output.note(format!("{} {done}/{}", self.what, self.total));
         }
         ControlFlow::Continue(())
     }
@@ -89,30 +82,18 @@ impl<'a> Training<'a> {
     /// Shows an event.
     pub(crate) fn show(&mut self, event: &TrainEvent<'_>) {
         match event {
-            TrainEvent::Ready {
-                dataset,
-                num_classes,
-                skipped,
-                epoch,
-            } => {
+            TrainEvent::Ready { dataset, num_classes, skipped, epoch } => {
                 let images = dataset.train.len();
-                self.say(format!(
-                    "training on {images} images of {num_classes} identities"
-                ));
+                self.say(format!("training on {images} images of {num_classes} identities"));
                 if *skipped > 0 {
-                    self.say(format!(
-                        "{skipped} identities have one image and are left out"
-                    ));
+                    self.say(format!("{skipped} identities have one image and are left out"));
                 }
                 if *epoch > 0 {
                     self.say(format!("continuing after epoch {epoch}"));
                 }
             }
             TrainEvent::Step(step) => self.step(step),
-            TrainEvent::Epoch {
-                metrics,
-                images_per_second,
-            } => {
+            TrainEvent::Epoch { metrics, images_per_second } => {
                 let (epoch, loss) = (metrics.epoch + 1, metrics.epoch_train_loss);
                 let centroid = metrics.centroid_triplet.unwrap_or(0.0);
                 self.say(format!(
@@ -127,15 +108,10 @@ impl<'a> Training<'a> {
                 ));
             }
             TrainEvent::Embedding(done, total) => {
-                self.bar
-                    .set_message(format!("evaluating: {done}/{total} images"));
+                self.bar.set_message(format!("evaluating: {done}/{total} images"));
             }
             TrainEvent::Unreadable(reason) => self.say(format!("warning: left out: {reason}")),
-            TrainEvent::Evaluated {
-                epoch,
-                reports,
-                best,
-            } => {
+            TrainEvent::Evaluated { epoch, reports, best } => {
                 self.evaluated(*epoch, reports, *best);
             }
         }
@@ -166,10 +142,7 @@ impl<'a> Training<'a> {
             self.bar.set_message(message);
         } else if self.last_line.elapsed() >= LINE_INTERVAL {
             self.last_line = Instant::now();
-            self.output.note(format!(
-                "{prefix}  step {}/{}  {message}",
-                step.step, step.steps
-            ));
+            self.output.note(format!("{prefix}  step {}/{}  {message}", step.step, step.steps));
         }
     }
 
@@ -180,10 +153,7 @@ impl<'a> Training<'a> {
         }
         let best = if best { " (best so far)" } else { "" };
         let table = report_table(reports);
-        self.say(format!(
-            "evaluation after epoch {}{best}\n{table}",
-            epoch + 1
-        ));
+        self.say(format!("evaluation after epoch {}{best}\n{table}", epoch + 1));
     }
 
     fn say(&mut self, text: String) {

@@ -20,9 +20,7 @@ pub fn write_atomically(
     let (file, temporary) = create_beside(path)?;
     let mut buffered = BufWriter::new(file);
     write(&mut buffered)?;
-    let file = buffered
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
+    let file = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     drop(file);
     fs::rename(&temporary.0, path)?;
@@ -42,10 +40,7 @@ impl Drop for Temporary {
 fn create_beside(path: &Path) -> io::Result<(File, Temporary)> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the path does not end in a file name",
-        )
+        io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in a file name")
     })?;
     loop {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -65,9 +60,7 @@ fn create_beside(path: &Path) -> io::Result<(File, Temporary)> {
 /// Makes the rename itself durable. Only Unix lets a folder be opened for that.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
     }
     Ok(())
@@ -78,9 +71,7 @@ mod tests {
     use super::*;
 
     fn entries(folder: &Path) -> Vec<String> {
-        let names = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name());
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
         names.map(|name| name.into_string().unwrap()).collect()
     }
 
@@ -104,10 +95,7 @@ mod tests {
             out.write_all(b"half of the")?;
             Err(io::Error::other("disk full"))
         };
-        assert_eq!(
-            write_atomically(&path, fails).unwrap_err().to_string(),
-            "disk full"
-        );
+        assert_eq!(write_atomically(&path, fails).unwrap_err().to_string(), "disk full");
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(entries(folder.path()), ["report.json"]);
     }

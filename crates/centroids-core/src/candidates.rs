@@ -27,14 +27,7 @@ impl<'a> Candidates<'a> {
     /// No candidates yet.
     pub(crate) fn new(gallery: &'a Embeddings, metric: &'a Metric) -> Self {
         let (pids, rows, ends) = (Vec::new(), Vec::new(), Vec::new());
-        Self {
-            gallery,
-            metric,
-            of: metric.centroid_of,
-            pids,
-            rows,
-            ends,
-        }
+        Self { gallery, metric, of: metric.centroid_of, pids, rows, ends }
     }
 
     /// Each kept image that is not junk.
@@ -43,10 +36,7 @@ impl<'a> Candidates<'a> {
         metric: &'a Metric,
         keep: impl Fn(usize) -> bool,
     ) -> Self {
-        let mut images = Self {
-            of: CentroidOf::Raw,
-            ..Self::new(gallery, metric)
-        };
+        let mut images = Self { of: CentroidOf::Raw, ..Self::new(gallery, metric) };
         for (row, &pid) in gallery.pids().iter().enumerate() {
             if pid != Pid::JUNK && keep(row) {
                 images.push(pid, &[row]);
@@ -88,20 +78,13 @@ impl<'a> Candidates<'a> {
 
     /// Gallery rows of a candidate, ascending.
     pub(crate) fn rows(&self, candidate: usize) -> &[usize] {
-        let start = if candidate == 0 {
-            0
-        } else {
-            self.ends[candidate - 1]
-        };
+        let start = if candidate == 0 { 0 } else { self.ends[candidate - 1] };
         &self.rows[start..self.ends[candidate]]
     }
 
     /// Distances of several queries to every candidate: `[queries.len()][self.len()]`.
     pub(crate) fn distances(&self, query: &Embeddings, queries: &[usize]) -> Vec<Vec<f64>> {
-        let vectors: Vec<_> = queries
-            .iter()
-            .map(|&i| self.metric.prepared(query.row(i)))
-            .collect();
+        let vectors: Vec<_> = queries.iter().map(|&i| self.metric.prepared(query.row(i))).collect();
         let mut distances = vec![Vec::with_capacity(self.len()); queries.len()];
         let mut scratch = vec![0.0; self.gallery.dim()];
         for candidate in 0..self.len() {

@@ -52,11 +52,7 @@ fn add_scaled(sum: &mut [f64], row: &[f32], scale: f64) {
 /// The rows of each identity, junk left out; rows ascending.
 pub(crate) fn rows_by_pid(pids: &[Pid]) -> BTreeMap<Pid, Vec<usize>> {
     let mut rows: BTreeMap<Pid, Vec<usize>> = BTreeMap::new();
-    for (row, &pid) in pids
-        .iter()
-        .enumerate()
-        .filter(|(_, pid)| **pid != Pid::JUNK)
-    {
+    for (row, &pid) in pids.iter().enumerate().filter(|(_, pid)| **pid != Pid::JUNK) {
         rows.entry(pid).or_default().push(row);
     }
     rows

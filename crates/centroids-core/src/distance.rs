@@ -69,10 +69,7 @@ fn sum_of_terms<T: Copy + Into<f64>>(a: &[T], b: &[T], term: impl Fn(f64, f64) -
             lanes[lane] += term(a[lane].into(), b[lane].into());
         }
     }
-    let rest = a_rest
-        .iter()
-        .zip(b_rest)
-        .map(|(&a, &b)| term(a.into(), b.into()));
+    let rest = a_rest.iter().zip(b_rest).map(|(&a, &b)| term(a.into(), b.into()));
     lanes.iter().sum::<f64>() + rest.sum::<f64>()
 }
 
@@ -82,10 +79,7 @@ mod tests {
 
     #[test]
     fn euclidean_is_the_squared_distance() {
-        assert_eq!(
-            Distance::SquaredEuclidean.between(&[1.0, 2.0], &[4.0, 6.0]),
-            25.0
-        );
+        assert_eq!(Distance::SquaredEuclidean.between(&[1.0, 2.0], &[4.0, 6.0]), 25.0);
     }
 
     #[test]
@@ -115,14 +109,8 @@ mod tests {
 
     #[test]
     fn names_are_the_reference_s() {
-        assert_eq!(
-            "euclidean".parse::<Distance>().unwrap(),
-            Distance::SquaredEuclidean
-        );
-        assert_eq!(
-            serde_json::to_string(&Distance::Cosine).unwrap(),
-            "\"cosine\""
-        );
+        assert_eq!("euclidean".parse::<Distance>().unwrap(), Distance::SquaredEuclidean);
+        assert_eq!(serde_json::to_string(&Distance::Cosine).unwrap(), "\"cosine\"");
         assert_eq!(
             "manhattan".parse::<Distance>().unwrap_err().to_string(),
             "unknown distance `manhattan`: use one of euclidean, cosine"

@@ -47,14 +47,8 @@ impl Embeddings {
             other => Err(Failure::Fault(FileFault::Extension(other.to_owned()))),
         };
         loaded.map_err(|failure| match failure {
-            Failure::System(source) => Error::Read {
-                path: path.to_owned(),
-                source,
-            },
-            Failure::Fault(fault) => Error::BadFile {
-                path: path.to_owned(),
-                fault,
-            },
+            Failure::System(source) => Error::Read { path: path.to_owned(), source },
+            Failure::Fault(fault) => Error::BadFile { path: path.to_owned(), fault },
             Failure::Elsewhere(error) => error,
         })
     }
@@ -72,23 +66,15 @@ impl Embeddings {
             other => Err(Failure::Fault(FileFault::Extension(other.to_owned()))),
         };
         saved.map_err(|failure| match failure {
-            Failure::System(source) => Error::Write {
-                path: path.to_owned(),
-                source,
-            },
-            Failure::Fault(fault) => Error::BadFile {
-                path: path.to_owned(),
-                fault,
-            },
+            Failure::System(source) => Error::Write { path: path.to_owned(), source },
+            Failure::Fault(fault) => Error::BadFile { path: path.to_owned(), fault },
             Failure::Elsewhere(error) => error,
         })
     }
 }
 
 fn extension(path: &Path) -> &str {
-    path.extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or("")
+    path.extension().and_then(|extension| extension.to_str()).unwrap_or("")
 }
 
 /// Why a file was not read or written, before its path is put to it.

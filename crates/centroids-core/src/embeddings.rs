@@ -49,11 +49,7 @@ impl Embeddings {
             }
         }
         if rows.checked_mul(dim) != Some(values.len()) {
-            return Err(Error::ValueCount {
-                values: values.len(),
-                rows,
-                dim,
-            });
+            return Err(Error::ValueCount { values: values.len(), rows, dim });
         }
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             let (row, column) = (at / dim, at % dim);
@@ -175,8 +171,7 @@ impl Embeddings {
         let mut unit = self.clone();
         for row in unit.values.chunks_exact_mut(self.dim) {
             let scale = unit_scale(row);
-            row.iter_mut()
-                .for_each(|value| *value = (f64::from(*value) * scale) as f32);
+            row.iter_mut().for_each(|value| *value = (f64::from(*value) * scale) as f32);
         }
         unit.with_normalized(true)
     }
@@ -189,11 +184,7 @@ impl Embeddings {
     pub fn select(&self, rows: &[usize]) -> Self {
         Self {
             dim: self.dim,
-            values: rows
-                .iter()
-                .flat_map(|&row| self.row(row))
-                .copied()
-                .collect(),
+            values: rows.iter().flat_map(|&row| self.row(row)).copied().collect(),
             pids: rows.iter().map(|&row| self.pids[row]).collect(),
             camids: rows.iter().map(|&row| self.camids[row]).collect(),
             paths: rows.iter().map(|&row| self.paths[row].clone()).collect(),
@@ -227,11 +218,7 @@ impl Embeddings {
         for (&pid, name) in &from.pid_names {
             known.entry(name.as_str()).or_insert(pid);
         }
-        let used = self
-            .pids
-            .iter()
-            .chain(&from.pids)
-            .chain(from.pid_names.keys());
+        let used = self.pids.iter().chain(&from.pids).chain(from.pid_names.keys());
         let mut fresh = used.max().map_or(0, |pid| pid.0) + 1;
         let mut next_fresh = || {
             fresh += 1;
@@ -240,20 +227,13 @@ impl Embeddings {
         let mut renumbered = BTreeMap::from([(Pid::JUNK, Pid::JUNK)]);
         let mut names = from.pid_names.clone();
         for (&pid, name) in &self.pid_names {
-            let number = known
-                .get(name.as_str())
-                .copied()
-                .unwrap_or_else(&mut next_fresh);
+            let number = known.get(name.as_str()).copied().unwrap_or_else(&mut next_fresh);
             renumbered.entry(pid).or_insert(number);
             names.insert(number, name.clone());
         }
         for pid in &mut self.pids {
             *pid = *renumbered.entry(*pid).or_insert_with(|| {
-                if from.pid_names.contains_key(pid) {
-                    next_fresh()
-                } else {
-                    *pid
-                }
+                if from.pid_names.contains_key(pid) { next_fresh() } else { *pid }
             });
         }
         self.pid_names = names;
@@ -277,10 +257,7 @@ mod tests {
     }
 
     fn names(pairs: &[(i64, &str)]) -> BTreeMap<Pid, String> {
-        pairs
-            .iter()
-            .map(|&(pid, name)| (Pid(pid), name.to_owned()))
-            .collect()
+        pairs.iter().map(|&(pid, name)| (Pid(pid), name.to_owned())).collect()
     }
 
     #[test]
@@ -292,13 +269,7 @@ mod tests {
             "`camids` has 0 entries for 1 embeddings: every embedding needs one"
         );
         assert_eq!(
-            error(Embeddings::new(
-                2,
-                vec![0.0],
-                vec![Pid(1)],
-                vec![None],
-                paths()
-            )),
+            error(Embeddings::new(2, vec![0.0], vec![Pid(1)], vec![None], paths())),
             "1 values do not fill 1 embeddings of 2 dimensions"
         );
         assert!(matches!(
@@ -312,11 +283,7 @@ mod tests {
         let paths = vec!["a.png".to_owned(), "b.png".to_owned()];
         let values = vec![0.0, 1.0, 2.0, f32::NAN];
         let error = Embeddings::new(2, values, vec![Pid(1); 2], vec![None; 2], paths).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("embedding 1 (b.png) holds NaN in dimension 1")
-        );
+        assert!(error.to_string().starts_with("embedding 1 (b.png) holds NaN in dimension 1"));
     }
 
     #[test]
@@ -343,14 +310,8 @@ mod tests {
         let mut query =
             set(&[1, 2, -1, 3, 2, 8]).with_pid_names(names(&[(1, "shoe"), (2, "hat"), (3, "bag")]));
         query.adopt_pid_numbers(&gallery);
-        assert_eq!(
-            query.pids(),
-            [Pid(2), Pid(10), Pid(-1), Pid(1), Pid(10), Pid(8)]
-        );
-        assert_eq!(
-            query.pid_names(),
-            &names(&[(1, "bag"), (2, "shoe"), (10, "hat")])
-        );
+        assert_eq!(query.pids(), [Pid(2), Pid(10), Pid(-1), Pid(1), Pid(10), Pid(8)]);
+        assert_eq!(query.pid_names(), &names(&[(1, "bag"), (2, "shoe"), (10, "hat")]));
     }
 
     #[test]

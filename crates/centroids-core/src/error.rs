@@ -135,12 +135,7 @@ pub struct NoValidQuery {
 
 impl fmt::Display for NoValidQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            queries,
-            junk,
-            absent,
-            left_out,
-        } = self;
+        let Self { queries, junk, absent, left_out } = self;
         if *queries == 0 {
             return f.write_str("there is no query: nothing to evaluate");
         }

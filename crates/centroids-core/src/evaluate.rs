@@ -38,10 +38,7 @@ pub fn evaluate(
     metric: &Metric,
 ) -> Result<Report, Error> {
     check_dimensions(query, gallery)?;
-    let Scores {
-        by_query,
-        gallery_units,
-    } = match unit {
+    let Scores { by_query, gallery_units } = match unit {
         Unit::Instance => instance::score(query, gallery, cameras, metric),
         Unit::Nearest => class::score_nearest(query, gallery, cameras, metric),
         Unit::Centroid => class::score_centroids(query, gallery, cameras, metric),
@@ -64,10 +61,7 @@ pub fn evaluate_preset(
     metric: &Metric,
 ) -> Result<Report, Error> {
     check_dimensions(query, gallery)?;
-    let Scores {
-        by_query,
-        gallery_units,
-    } = preset::score(query, gallery, preset, metric);
+    let Scores { by_query, gallery_units } = preset::score(query, gallery, preset, metric);
     let (unit, cameras) = (Unit::Centroid, CameraRule::Market);
     let report = Report::new(unit, cameras, Some(preset), &by_query, gallery_units);
     report.ok_or_else(|| no_valid_query(query, gallery))
@@ -94,16 +88,9 @@ where
 {
     let score_block = |block: &[usize]| -> Vec<_> {
         let distances = candidates.distances(query, block);
-        block
-            .iter()
-            .zip(distances)
-            .map(|(&i, mut row)| (i, score(i, &mut row)))
-            .collect()
+        block.iter().zip(distances).map(|(&i, mut row)| (i, score(i, &mut row))).collect()
     };
-    queries
-        .par_chunks(QUERY_BLOCK)
-        .flat_map_iter(score_block)
-        .collect()
+    queries.par_chunks(QUERY_BLOCK).flat_map_iter(score_block).collect()
 }
 
 /// [`score_queries`] for all queries, in their order.
@@ -116,28 +103,19 @@ where
     F: Fn(usize, &mut [f64]) -> Option<QueryScore> + Sync,
 {
     let all: Vec<usize> = (0..query.len()).collect();
-    score_queries(query, &all, candidates, score)
-        .into_iter()
-        .map(|(_, score)| score)
-        .collect()
+    score_queries(query, &all, candidates, score).into_iter().map(|(_, score)| score).collect()
 }
 
 fn check_dimensions(query: &Embeddings, gallery: &Embeddings) -> Result<(), Error> {
     if query.dim() != gallery.dim() {
-        return Err(Error::DimensionMismatch {
-            query: query.dim(),
-            gallery: gallery.dim(),
-        });
+        return Err(Error::DimensionMismatch { query: query.dim(), gallery: gallery.dim() });
     }
     Ok(())
 }
 
 fn no_valid_query(query: &Embeddings, gallery: &Embeddings) -> Error {
     let known: BTreeSet<Pid> = gallery.pids().iter().copied().collect();
-    let mut why = NoValidQuery {
-        queries: query.len(),
-        ..NoValidQuery::default()
-    };
+    let mut why = NoValidQuery { queries: query.len(), ..NoValidQuery::default() };
     for pid in query.pids() {
         match *pid {
             Pid::JUNK => why.junk += 1,

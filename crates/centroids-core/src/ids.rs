@@ -50,23 +50,15 @@ impl fmt::Display for CamId {
 /// Names that are all whole numbers are the pids themselves, and the returned map is empty.
 /// Otherwise the distinct names are numbered from 1 in sorted order, and the map leads back.
 pub fn pids_from_names(names: &[impl AsRef<str>]) -> (Vec<Pid>, BTreeMap<Pid, String>) {
-    let whole: Option<Vec<Pid>> = names
-        .iter()
-        .map(|name| name.as_ref().parse().ok().map(Pid))
-        .collect();
+    let whole: Option<Vec<Pid>> =
+        names.iter().map(|name| name.as_ref().parse().ok().map(Pid)).collect();
     if let Some(pids) = whole {
         return (pids, BTreeMap::new());
     }
     let distinct: BTreeSet<&str> = names.iter().map(AsRef::as_ref).collect();
     let number: BTreeMap<&str, Pid> = distinct.into_iter().zip((1..).map(Pid)).collect();
     let pids = names.iter().map(|name| number[name.as_ref()]).collect();
-    (
-        pids,
-        number
-            .into_iter()
-            .map(|(name, pid)| (pid, name.to_owned()))
-            .collect(),
-    )
+    (pids, number.into_iter().map(|(name, pid)| (pid, name.to_owned())).collect())
 }
 
 #[cfg(test)]
@@ -93,19 +85,13 @@ mod tests {
     fn other_names_are_numbered_in_sorted_order() {
         let (pids, names) = pids_from_names(&["shoe", "12", "bag", "shoe"]);
         assert_eq!(pids, [Pid(3), Pid(1), Pid(2), Pid(3)]);
-        assert_eq!(
-            names.into_values().collect::<Vec<_>>(),
-            ["12", "bag", "shoe"]
-        );
+        assert_eq!(names.into_values().collect::<Vec<_>>(), ["12", "bag", "shoe"]);
     }
 
     #[test]
     fn ids_are_plain_numbers_in_json_also_as_keys() {
         let names = BTreeMap::from([(Pid(-1), "junk"), (Pid(5), "bag")]);
-        assert_eq!(
-            serde_json::to_string(&names).unwrap(),
-            r#"{"-1":"junk","5":"bag"}"#
-        );
+        assert_eq!(serde_json::to_string(&names).unwrap(), r#"{"-1":"junk","5":"bag"}"#);
         assert_eq!(serde_json::to_string(&Some(CamId(2))).unwrap(), "2");
     }
 }

@@ -94,11 +94,7 @@ pub struct Metric {
 
 impl Default for Metric {
     fn default() -> Self {
-        Self {
-            distance: Distance::SquaredEuclidean,
-            normalize: true,
-            centroid_of: CentroidOf::Raw,
-        }
+        Self { distance: Distance::SquaredEuclidean, normalize: true, centroid_of: CentroidOf::Raw }
     }
 }
 
@@ -153,11 +149,7 @@ mod tests {
             (CameraRule::Any, here, true, true),
         ];
         for (rule, image, same_pid, counts) in cases {
-            assert_eq!(
-                rule.allows(here, image, same_pid),
-                counts,
-                "{rule} {image:?} {same_pid}"
-            );
+            assert_eq!(rule.allows(here, image, same_pid), counts, "{rule} {image:?} {same_pid}");
             assert!(rule.allows(None, image, same_pid));
         }
     }

@@ -63,21 +63,13 @@ pub fn search(
 
 fn check_query(query: &[f32], dim: usize) -> Result<(), Error> {
     if query.len() != dim {
-        return Err(Error::DimensionMismatch {
-            query: query.len(),
-            gallery: dim,
-        });
+        return Err(Error::DimensionMismatch { query: query.len(), gallery: dim });
     }
     match query.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(column) => {
             let path = "the query".to_owned();
-            Err(Error::NotFinite {
-                row: 0,
-                path,
-                column,
-                value: query[column],
-            })
+            Err(Error::NotFinite { row: 0, path, column, value: query[column] })
         }
     }
 }
@@ -143,13 +135,7 @@ mod tests {
 
     /// One-dimensional images (value, pid, camera).
     fn gallery() -> Embeddings {
-        let images = [
-            (1.0, 5, 0),
-            (9.0, 5, 1),
-            (3.0, 6, 1),
-            (3.0, 4, 0),
-            (0.0, -1, 1),
-        ];
+        let images = [(1.0, 5, 0), (9.0, 5, 1), (3.0, 6, 1), (3.0, 4, 0), (0.0, -1, 1)];
         Embeddings::new(
             1,
             images.iter().map(|image| image.0).collect(),
@@ -163,9 +149,7 @@ mod tests {
     fn found(unit: Unit, camera: Option<u32>, k: usize) -> Vec<(i64, f64, usize)> {
         let hits = search(&[0.0], camera.map(CamId), &gallery(), k, unit, &RAW).unwrap();
         assert!(hits.iter().zip(1..).all(|(hit, rank)| hit.rank == rank));
-        hits.iter()
-            .map(|hit| (hit.pid.0, hit.distance, hit.example))
-            .collect()
+        hits.iter().map(|hit| (hit.pid.0, hit.distance, hit.example)).collect()
     }
 
     #[test]
@@ -173,39 +157,25 @@ mod tests {
         let all = [(5, 1.0, 0), (6, 9.0, 2), (4, 9.0, 3), (5, 81.0, 1)];
         assert_eq!(found(Unit::Instance, None, 9), all);
         assert_eq!(found(Unit::Instance, None, 2), all[..2]);
-        assert_eq!(
-            found(Unit::Instance, Some(0), 9),
-            [(6, 9.0, 2), (5, 81.0, 1)]
-        );
+        assert_eq!(found(Unit::Instance, Some(0), 9), [(6, 9.0, 2), (5, 81.0, 1)]);
     }
 
     #[test]
     fn identities_are_ordered_by_distance_then_pid() {
-        assert_eq!(
-            found(Unit::Nearest, None, 9),
-            [(5, 1.0, 0), (4, 9.0, 3), (6, 9.0, 2)]
-        );
+        assert_eq!(found(Unit::Nearest, None, 9), [(5, 1.0, 0), (4, 9.0, 3), (6, 9.0, 2)]);
         assert_eq!(found(Unit::Nearest, Some(1), 9), [(5, 1.0, 0), (4, 9.0, 3)]);
     }
 
     #[test]
     fn centroids_are_those_of_the_images_that_count() {
-        assert_eq!(
-            found(Unit::Centroid, None, 9),
-            [(4, 9.0, 3), (6, 9.0, 2), (5, 25.0, 0)]
-        );
-        assert_eq!(
-            found(Unit::Centroid, Some(0), 9),
-            [(6, 9.0, 2), (5, 81.0, 1)]
-        );
+        assert_eq!(found(Unit::Centroid, None, 9), [(4, 9.0, 3), (6, 9.0, 2), (5, 25.0, 0)]);
+        assert_eq!(found(Unit::Centroid, Some(0), 9), [(6, 9.0, 2), (5, 81.0, 1)]);
     }
 
     #[test]
     fn a_query_that_cannot_be_compared_is_refused() {
         let error = |query: &[f32]| {
-            search(query, None, &gallery(), 1, Unit::Instance, &RAW)
-                .unwrap_err()
-                .to_string()
+            search(query, None, &gallery(), 1, Unit::Instance, &RAW).unwrap_err().to_string()
         };
         assert!(error(&[1.0, 2.0]).starts_with("query has 2 dimensions but gallery has 1"));
         assert!(error(&[f32::INFINITY]).starts_with("embedding 0 (the query) holds inf"));
@@ -214,9 +184,6 @@ mod tests {
     #[test]
     fn an_empty_gallery_has_no_hits() {
         let empty = gallery().select(&[]);
-        assert_eq!(
-            search(&[0.0], None, &empty, 5, Unit::Centroid, &RAW).unwrap(),
-            []
-        );
+        assert_eq!(search(&[0.0], None, &empty, 5, Unit::Centroid, &RAW).unwrap(), []);
     }
 }

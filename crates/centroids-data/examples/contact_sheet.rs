@@ -28,13 +28,7 @@ fn contact_sheet(seed: u64) -> RgbImage {
         for column in 0..columns {
             let (camera, shot) = (column / SHOTS, column % SHOTS);
             let number = [identity, camera << 32 | shot];
-            let image = render(
-                Some(&product),
-                &Camera::of(seed, camera),
-                size,
-                seed,
-                number,
-            );
+            let image = render(Some(&product), &Camera::of(seed, camera), size, seed, number);
             paste(&mut sheet, &image, column as usize * size[1], row * size[0]);
         }
     }

@@ -47,14 +47,11 @@ impl FromStr for Split {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|split| split.name() == name)
-            .ok_or_else(|| Error::UnknownName {
-                what: "split",
-                name: name.into(),
-                allowed: "train, query, gallery",
-            })
+        Self::ALL.into_iter().find(|split| split.name() == name).ok_or_else(|| Error::UnknownName {
+            what: "split",
+            name: name.into(),
+            allowed: "train, query, gallery",
+        })
     }
 }
 
@@ -97,10 +94,7 @@ impl Dataset {
 
     /// Identities, images and cameras of each split.
     pub fn table(&self) -> Vec<SplitSummary> {
-        Split::ALL
-            .into_iter()
-            .map(|split| SplitSummary::of(split, self.split(split)))
-            .collect()
+        Split::ALL.into_iter().map(|split| SplitSummary::of(split, self.split(split))).collect()
     }
 }
 
@@ -121,12 +115,7 @@ impl SplitSummary {
     fn of(split: Split, records: &[ImageRecord]) -> Self {
         let pids: BTreeSet<_> = records.iter().map(|record| record.pid).collect();
         let cameras: BTreeSet<_> = records.iter().filter_map(|record| record.camid).collect();
-        Self {
-            split,
-            identities: pids.len(),
-            images: records.len(),
-            cameras: cameras.len(),
-        }
+        Self { split, identities: pids.len(), images: records.len(), cameras: cameras.len() }
     }
 }
 
@@ -144,19 +133,10 @@ mod tests {
             camid: Some(CamId(camera)),
         };
         let train = vec![record(1, 0), record(1, 1), record(2, 1)];
-        let dataset = Dataset {
-            train,
-            ..Dataset::default()
-        };
+        let dataset = Dataset { train, ..Dataset::default() };
         let row = dataset.table()[0];
         assert_eq!((row.identities, row.images, row.cameras), (2, 3, 2));
         assert_eq!("gallery".parse::<Split>().unwrap(), Split::Gallery);
-        assert!(
-            "test"
-                .parse::<Split>()
-                .unwrap_err()
-                .to_string()
-                .contains("train, query, gallery")
-        );
+        assert!("test".parse::<Split>().unwrap_err().to_string().contains("train, query, gallery"));
     }
 }

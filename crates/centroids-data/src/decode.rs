@@ -42,10 +42,7 @@ pub fn decode_file(path: &Path, max_pixels: u64) -> Result<RgbImage, Error> {
 pub fn decode_bytes(bytes: &[u8], name: &str, max_pixels: u64) -> Result<RgbImage, Error> {
     let format = format_of(bytes).ok_or_else(|| Error::decode(name, not_an_image(bytes)))?;
     if !completeness::is_complete(bytes, format) {
-        return Err(Error::decode(
-            name,
-            "the file is cut off: copy or download it again",
-        ));
+        return Err(Error::decode(name, "the file is cut off: copy or download it again"));
     }
     let limit = PixelLimit { name, max_pixels };
     match format {
@@ -56,9 +53,7 @@ pub fn decode_bytes(bytes: &[u8], name: &str, max_pixels: u64) -> Result<RgbImag
 
 /// The format by the first bytes, where it is one that can be decoded here.
 pub(crate) fn format_of(bytes: &[u8]) -> Option<ImageFormat> {
-    image::guess_format(bytes)
-        .ok()
-        .filter(ImageFormat::reading_enabled)
+    image::guess_format(bytes).ok().filter(ImageFormat::reading_enabled)
 }
 
 fn not_an_image(bytes: &[u8]) -> &'static str {
@@ -114,12 +109,7 @@ fn decode_other(
 ) -> Result<RgbImage, Error> {
     let broken = |error: ImageError| Error::decode(limit.name, format!("broken picture: {error}"));
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(
-        limit
-            .max_pixels
-            .saturating_mul(8)
-            .saturating_add(EXTRA_ALLOC),
-    );
+    limits.max_alloc = Some(limit.max_pixels.saturating_mul(8).saturating_add(EXTRA_ALLOC));
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(broken)?;
@@ -134,12 +124,9 @@ fn to_rgb8(image: DynamicImage) -> Vec<u8> {
         DynamicImage::ImageLuma16(_)
         | DynamicImage::ImageLumaA16(_)
         | DynamicImage::ImageRgb16(_)
-        | DynamicImage::ImageRgba16(_) => image
-            .into_rgb16()
-            .into_raw()
-            .iter()
-            .map(|sample| (sample >> 8) as u8)
-            .collect(),
+        | DynamicImage::ImageRgba16(_) => {
+            image.into_rgb16().into_raw().iter().map(|sample| (sample >> 8) as u8).collect()
+        }
         _ => image.into_rgb8().into_raw(),
     }
 }
@@ -151,9 +138,5 @@ fn checked(width: usize, height: usize, pixels: Vec<u8>, name: &str) -> Result<R
             format!("{} bytes of pixels for {width}×{height}", pixels.len()),
         ));
     }
-    Ok(RgbImage {
-        width,
-        height,
-        pixels,
-    })
+    Ok(RgbImage { width, height, pixels })
 }

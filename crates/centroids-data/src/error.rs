@@ -165,24 +165,15 @@ impl Error {
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::NotFound => Self::Missing { path: path.into() },
-            _ => Self::Io {
-                path: path.into(),
-                source,
-            },
+            _ => Self::Io { path: path.into(), source },
         }
     }
 
     pub(crate) fn layout(path: &Path, problem: impl Into<String>) -> Self {
-        Self::Layout {
-            path: path.into(),
-            problem: problem.into(),
-        }
+        Self::Layout { path: path.into(), problem: problem.into() }
     }
 
     pub(crate) fn decode(name: &str, problem: impl Into<String>) -> Self {
-        Self::Decode {
-            name: name.into(),
-            problem: problem.into(),
-        }
+        Self::Decode { name: name.into(), problem: problem.into() }
     }
 }

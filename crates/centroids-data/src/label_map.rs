@@ -16,9 +16,7 @@ impl LabelMap {
     /// The labels of all identities in `records`.
     pub fn of(records: &[ImageRecord]) -> Self {
         let pids: BTreeSet<Pid> = records.iter().map(|record| record.pid).collect();
-        Self {
-            pids: pids.into_iter().collect(),
-        }
+        Self { pids: pids.into_iter().collect() }
     }
 
     /// The label of an identity; `None` when training has no image of it.
@@ -48,16 +46,9 @@ mod tests {
 
     #[test]
     fn labels_follow_ascending_pids() {
-        let record = |pid| ImageRecord {
-            path: "x.jpg".into(),
-            pid: Pid(pid),
-            camid: None,
-        };
+        let record = |pid| ImageRecord { path: "x.jpg".into(), pid: Pid(pid), camid: None };
         let labels = LabelMap::of(&[record(30), record(7), record(30), record(9)]);
         assert_eq!(labels.pids(), [Pid(7), Pid(9), Pid(30)]);
-        assert_eq!(
-            (labels.label(Pid(30)), labels.label(Pid(8))),
-            (Some(2), None)
-        );
+        assert_eq!((labels.label(Pid(30)), labels.label(Pid(8))), (Some(2), None));
     }
 }

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 
 /// Extensions taken for images, in lower case: the reference's list and PBM/PNM.
-pub const EXTENSIONS: [&str; 11] = [
-    "jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "pbm", "pnm",
-];
+pub const EXTENSIONS: [&str; 11] =
+    ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "pbm", "pnm"];
 
 /// All images under a folder, at any depth, sorted by path. Hidden files and folders are left out.
 ///
@@ -50,9 +49,7 @@ impl Listing {
     /// `ancestors` are the real paths of the folders above: a link back to one of them is not
     /// followed.
     fn descend(&mut self, dir: &Path, ancestors: &mut Vec<PathBuf>) -> Result<(), Error> {
-        let real = dir
-            .canonicalize()
-            .map_err(|source| Error::io(dir, source))?;
+        let real = dir.canonicalize().map_err(|source| Error::io(dir, source))?;
         if ancestors.contains(&real) {
             return Ok(());
         }
@@ -88,14 +85,11 @@ impl Listing {
 }
 
 fn is_hidden(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 fn has_image_extension(path: &Path) -> bool {
-    let extension = path
-        .extension()
-        .map(|extension| extension.to_ascii_lowercase());
+    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
     extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
 }
 
@@ -111,29 +105,13 @@ mod tests {
     #[test]
     fn images_are_found_at_any_depth_sorted_and_without_hidden_ones() {
         let dir = tempfile::tempdir().unwrap();
-        for name in [
-            "b.PNG",
-            "a/z.jpg",
-            "a/b/c.webp",
-            ".thumbs/x.jpg",
-            "a/._z.jpg",
-            "notes.txt",
-        ] {
+        for name in ["b.PNG", "a/z.jpg", "a/b/c.webp", ".thumbs/x.jpg", "a/._z.jpg", "notes.txt"] {
             touch(dir.path().join(name));
         }
         let found = list_images(dir.path()).unwrap();
-        let names: Vec<_> = found
-            .iter()
-            .map(|path| path.strip_prefix(dir.path()).unwrap())
-            .collect();
-        assert_eq!(
-            names,
-            [
-                Path::new("a/b/c.webp"),
-                Path::new("a/z.jpg"),
-                Path::new("b.PNG")
-            ]
-        );
+        let names: Vec<_> =
+            found.iter().map(|path| path.strip_prefix(dir.path()).unwrap()).collect();
+        assert_eq!(names, [Path::new("a/b/c.webp"), Path::new("a/z.jpg"), Path::new("b.PNG")]);
         let listing = Listing::of_tree(dir.path()).unwrap();
         assert_eq!((listing.hidden.len(), listing.others.len()), (2, 1));
     }

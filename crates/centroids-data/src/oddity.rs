@@ -21,9 +21,7 @@ const SIGNATURE: u64 = 64;
 
 /// Oddities that the records alone show.
 pub(crate) fn of_records(dataset: &Dataset) -> Vec<String> {
-    let empty = Split::ALL
-        .into_iter()
-        .filter(|split| dataset.split(*split).is_empty());
+    let empty = Split::ALL.into_iter().filter(|split| dataset.split(*split).is_empty());
     let mut found: Vec<String> = empty.map(|split| format!("{split}: no images")).collect();
     found.extend(single_images(&dataset.train));
     found.extend(trained_and_tested(dataset));
@@ -45,9 +43,8 @@ pub fn inspect_files(dataset: &Dataset) -> Vec<String> {
         for (verdict, path) in verdicts {
             by_verdict.entry(verdict).or_default().push(path);
         }
-        let lines = by_verdict
-            .iter()
-            .filter_map(|(verdict, paths)| of_paths(split, verdict, paths));
+        let lines =
+            by_verdict.iter().filter_map(|(verdict, paths)| of_paths(split, verdict, paths));
         found.extend(lines);
     }
     found
@@ -63,10 +60,7 @@ fn verdict(path: &Path) -> Option<&'static str> {
             None => Some("files that are no known image format"),
             Some(format) => {
                 let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-                let fits = format
-                    .extensions_str()
-                    .iter()
-                    .any(|known| extension == **known);
+                let fits = format.extensions_str().iter().any(|known| extension == **known);
                 (!fits).then_some("files whose extension is not that of their format")
             }
         },
@@ -76,19 +70,13 @@ fn verdict(path: &Path) -> Option<&'static str> {
 /// Files of a folder that are not taken.
 pub(crate) fn of_listing(place: impl Display, listing: &Listing) -> Vec<String> {
     let hidden = of_paths(&place, "hidden files or folders, left out", &listing.hidden);
-    let others = of_paths(
-        &place,
-        "files that are no images, left out",
-        &listing.others,
-    );
+    let others = of_paths(&place, "files that are no images, left out", &listing.others);
     hidden.into_iter().chain(others).collect()
 }
 
 /// `place: what: n (a.jpg, b.jpg and n−2 more)`; nothing when there are no paths.
 pub(crate) fn of_paths(place: impl Display, what: &str, paths: &[PathBuf]) -> Option<String> {
-    let names = paths
-        .iter()
-        .map(|path| path.file_name().unwrap_or_default().display());
+    let names = paths.iter().map(|path| path.file_name().unwrap_or_default().display());
     line(&format!("{place}: {what}"), names)
 }
 
@@ -98,10 +86,7 @@ fn single_images(train: &[ImageRecord]) -> Option<String> {
         *counts.entry(record.pid).or_default() += 1;
     }
     counts.retain(|_, count| *count == 1);
-    line(
-        "train: pids with one image, which P×K sampling leaves out",
-        counts.keys(),
-    )
+    line("train: pids with one image, which P×K sampling leaves out", counts.keys())
 }
 
 fn trained_and_tested(dataset: &Dataset) -> Option<String> {
@@ -109,10 +94,7 @@ fn trained_and_tested(dataset: &Dataset) -> Option<String> {
     let tested = &pids(&dataset.query) | &pids(&dataset.gallery);
     let mut both = &train & &tested;
     both.remove(&Pid::DISTRACTOR);
-    line(
-        "pids both in train and in query or gallery, which flatters results",
-        both.iter(),
-    )
+    line("pids both in train and in query or gallery, which flatters results", both.iter())
 }
 
 /// Queries without a gallery image of their identity from another camera (from any where cameras
@@ -124,10 +106,7 @@ fn unanswerable_queries(dataset: &Dataset) -> Option<String> {
     }
     let answerable = |query: &&ImageRecord| {
         let seen = cameras.get(&query.pid);
-        seen.is_some_and(|seen| {
-            seen.iter()
-                .any(|camid| camid.is_none() || *camid != query.camid)
-        })
+        seen.is_some_and(|seen| seen.iter().any(|camid| camid.is_none() || *camid != query.camid))
     };
     let lost: Vec<PathBuf> = dataset
         .query
@@ -135,18 +114,12 @@ fn unanswerable_queries(dataset: &Dataset) -> Option<String> {
         .filter(|query| !answerable(query))
         .map(|query| query.path.clone())
         .collect();
-    of_paths(
-        Split::Query,
-        "images without a match from another camera in the gallery",
-        &lost,
-    )
+    of_paths(Split::Query, "images without a match from another camera in the gallery", &lost)
 }
 
 fn listed_twice(dataset: &Dataset) -> Option<String> {
     let mut seen = BTreeSet::new();
-    let records = Split::ALL
-        .into_iter()
-        .flat_map(|split| dataset.split(split));
+    let records = Split::ALL.into_iter().flat_map(|split| dataset.split(split));
     let twice: Vec<PathBuf> = records
         .filter(|record| !seen.insert(&record.path))
         .map(|record| record.path.clone())
@@ -178,9 +151,6 @@ mod tests {
     fn a_line_counts_all_and_shows_some() {
         assert_eq!(line("odd", [0; 0].iter()), None);
         assert_eq!(line("odd", [7, 8].iter()).as_deref(), Some("odd: 2 (7, 8)"));
-        assert_eq!(
-            line("odd", 1..6).as_deref(),
-            Some("odd: 5 (1, 2, 3 and 2 more)")
-        );
+        assert_eq!(line("odd", 1..6).as_deref(), Some("odd: 5 (1, 2, 3 and 2 more)"));
     }
 }

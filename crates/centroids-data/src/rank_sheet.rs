@@ -45,21 +45,12 @@ pub fn write_rank_sheet(rows: &[RankRow], size: [usize; 2], out: &Path) -> Resul
         place(&mut sheet, &row.query, size, [top, GAP], QUERY)?;
         for (x, (path, same)) in row.hits.iter().enumerate() {
             let left = 2 * GAP + (x + 1) * width;
-            place(
-                &mut sheet,
-                path,
-                size,
-                [top, left],
-                if *same { RIGHT } else { WRONG },
-            )?;
+            place(&mut sheet, path, size, [top, left], if *same { RIGHT } else { WRONG })?;
         }
     }
     let mut png = Cursor::new(Vec::new());
     let (width, height) = (sheet.width as u32, sheet.height as u32);
-    let io = |source| Error::Io {
-        path: out.into(),
-        source,
-    };
+    let io = |source| Error::Io { path: out.into(), source };
     PngEncoder::new(&mut png)
         .write_image(&sheet.pixels, width, height, ExtendedColorType::Rgb8)
         .map_err(|error| io(std::io::Error::other(error)))?;
@@ -75,12 +66,7 @@ fn place(
     frame: [u8; 3],
 ) -> Result<(), Error> {
     let image = resize(&decode_file(path, DEFAULT_MAX_PIXELS)?, size);
-    fill(
-        sheet,
-        corner,
-        Some(size.map(|side| side + 2 * FRAME)),
-        frame,
-    );
+    fill(sheet, corner, Some(size.map(|side| side + 2 * FRAME)), frame);
     for y in 0..image.height {
         let start = ((corner[0] + FRAME + y) * sheet.width + corner[1] + FRAME) * 3;
         sheet.pixels[start..start + image.width * 3].copy_from_slice(image.row(y));
@@ -107,20 +93,10 @@ mod tests {
     fn frames_tell_right_from_wrong() {
         let folder = tempfile::tempdir().unwrap();
         let picture = folder.path().join("blue.png");
-        image::RgbImage::from_pixel(5, 7, image::Rgb([0, 0, 255]))
-            .save(&picture)
-            .unwrap();
+        image::RgbImage::from_pixel(5, 7, image::Rgb([0, 0, 255])).save(&picture).unwrap();
         let hits = vec![(picture.clone(), true), (picture.clone(), false)];
         let out = folder.path().join("sheet.png");
-        write_rank_sheet(
-            &[RankRow {
-                query: picture,
-                hits,
-            }],
-            [10, 8],
-            &out,
-        )
-        .unwrap();
+        write_rank_sheet(&[RankRow { query: picture, hits }], [10, 8], &out).unwrap();
         let sheet = decode_file(&out, DEFAULT_MAX_PIXELS).unwrap();
         let colour = |x: usize| &sheet.row(GAP + 1)[x * 3..][..3];
         let width = 8 + 2 * FRAME + GAP;

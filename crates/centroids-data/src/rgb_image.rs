@@ -14,11 +14,7 @@ pub struct RgbImage {
 impl RgbImage {
     /// A black picture.
     pub fn black(width: usize, height: usize) -> Self {
-        Self {
-            width,
-            height,
-            pixels: vec![0; width * height * 3],
-        }
+        Self { width, height, pixels: vec![0; width * height * 3] }
     }
 
     /// The bytes of one row, `3 × width` of them.

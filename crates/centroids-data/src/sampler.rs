@@ -43,13 +43,7 @@ pub struct PkOptions {
 impl PkOptions {
     /// P×K for a single process, without resampling.
     pub fn new(p: usize, k: usize) -> Self {
-        Self {
-            p,
-            k,
-            resample: false,
-            world: 1,
-            rank: 0,
-        }
+        Self { p, k, resample: false, world: 1, rank: 0 }
     }
 }
 
@@ -89,9 +83,7 @@ impl PkSampler {
         labels: &LabelMap,
         options: PkOptions,
     ) -> Result<Self, Error> {
-        let PkOptions {
-            p, k, world, rank, ..
-        } = options;
+        let PkOptions { p, k, world, rank, .. } = options;
         let refuse = |problem: String| Err(Error::Sampler { p, k, problem });
         if p == 0 || k == 0 || world <= rank {
             return refuse(format!(
@@ -99,19 +91,14 @@ impl PkSampler {
             ));
         }
         let groups = by_identity(records, labels);
-        let largest = groups
-            .values()
-            .map(|(_, records)| records.len())
-            .max()
-            .unwrap_or(0);
+        let largest = groups.values().map(|(_, records)| records.len()).max().unwrap_or(0);
         if largest < k {
             return refuse(format!(
                 "K is larger than any identity (the largest has {largest} images): lower K"
             ));
         }
-        let (drawn, skipped): (Vec<_>, Vec<_>) = groups
-            .into_iter()
-            .partition(|(_, (_, records))| draws(records.len(), k) > 0);
+        let (drawn, skipped): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|(_, (_, records))| draws(records.len(), k) > 0);
         if drawn.len() < p * world {
             let most = drawn.len() / world;
             return refuse(format!(
@@ -144,10 +131,7 @@ impl PkSampler {
 
     /// The largest number of batches that an epoch can have.
     pub fn max_batches(&self) -> usize {
-        self.identities
-            .iter()
-            .map(|identity| identity.draws)
-            .sum::<usize>()
+        self.identities.iter().map(|identity| identity.draws).sum::<usize>()
             / (self.options.p * self.options.world)
     }
 
@@ -158,15 +142,10 @@ impl PkSampler {
         let order = self.identity_order(&mut rng);
         // Images are dealt out along the whole order on every rank, so ranks never share an image
         // needlessly.
-        let mut decks: Vec<Vec<usize>> = self
-            .identities
-            .iter()
-            .map(|i| shuffled(&i.records, &mut rng))
-            .collect();
-        let blocks: Vec<Vec<Draw>> = order
-            .iter()
-            .map(|&index| self.block(index, &mut decks[index], &mut rng))
-            .collect();
+        let mut decks: Vec<Vec<usize>> =
+            self.identities.iter().map(|i| shuffled(&i.records, &mut rng)).collect();
+        let blocks: Vec<Vec<Draw>> =
+            order.iter().map(|&index| self.block(index, &mut decks[index], &mut rng)).collect();
         let PkOptions { p, world, rank, .. } = self.options;
         let part = blocks.len() / world;
         let own = &blocks[rank * part..][..part];
@@ -176,11 +155,7 @@ impl PkSampler {
     /// Indices of identities, P·world distinct ones at a time.
     fn identity_order(&self, rng: &mut ChaCha8Rng) -> Vec<usize> {
         let at_once = self.options.p * self.options.world;
-        let mut left: Vec<usize> = self
-            .identities
-            .iter()
-            .map(|identity| identity.draws)
-            .collect();
+        let mut left: Vec<usize> = self.identities.iter().map(|identity| identity.draws).collect();
         let mut drawable: Vec<usize> = (0..left.len()).collect();
         let mut order = Vec::new();
         while drawable.len() >= at_once {
@@ -200,27 +175,17 @@ impl PkSampler {
         let Identity { label, records, .. } = &self.identities[index];
         let mut images = deck.split_off(deck.len().saturating_sub(k));
         if images.len() < k {
-            let used: Vec<usize> = records
-                .iter()
-                .copied()
-                .filter(|record| !images.contains(record))
-                .collect();
+            let used: Vec<usize> =
+                records.iter().copied().filter(|record| !images.contains(record)).collect();
             images.extend(shuffled(&used, rng).into_iter().take(k - images.len()));
         }
         let real = images.len();
         let last = images[real - 1];
         while images.len() < k {
-            images.push(if resample {
-                images[rng.random_range(0..real)]
-            } else {
-                last
-            });
+            images.push(if resample { images[rng.random_range(0..real)] } else { last });
         }
-        let draw = |(place, record)| Draw {
-            record,
-            label: *label,
-            is_real: resample || place < real,
-        };
+        let draw =
+            |(place, record)| Draw { record, label: *label, is_real: resample || place < real };
         images.into_iter().enumerate().map(draw).collect()
     }
 }
@@ -236,11 +201,7 @@ fn by_identity(records: &[ImageRecord], labels: &LabelMap) -> BTreeMap<Pid, (usi
     let mut groups: BTreeMap<Pid, (usize, Vec<usize>)> = BTreeMap::new();
     for (index, record) in records.iter().enumerate() {
         if let Some(label) = labels.label(record.pid) {
-            groups
-                .entry(record.pid)
-                .or_insert_with(|| (label, Vec::new()))
-                .1
-                .push(index);
+            groups.entry(record.pid).or_insert_with(|| (label, Vec::new())).1.push(index);
         }
     }
     groups
@@ -262,16 +223,9 @@ mod tests {
 
     /// Identities 1, 2, … with the given numbers of images.
     fn records(counts: &[usize]) -> Vec<ImageRecord> {
-        let images = (1..)
-            .zip(counts)
-            .flat_map(|(pid, &count)| std::iter::repeat_n(Pid(pid), count));
-        images
-            .map(|pid| ImageRecord {
-                path: "x.jpg".into(),
-                pid,
-                camid: None,
-            })
-            .collect()
+        let images =
+            (1..).zip(counts).flat_map(|(pid, &count)| std::iter::repeat_n(Pid(pid), count));
+        images.map(|pid| ImageRecord { path: "x.jpg".into(), pid, camid: None }).collect()
     }
 
     fn sampler(counts: &[usize], options: PkOptions) -> Result<PkSampler, Error> {
@@ -281,16 +235,7 @@ mod tests {
 
     #[test]
     fn draws_an_epoch() {
-        let wanted = [
-            (1, 0),
-            (2, 1),
-            (4, 1),
-            (5, 1),
-            (6, 2),
-            (9, 2),
-            (10, 3),
-            (80, 20),
-        ];
+        let wanted = [(1, 0), (2, 1), (4, 1), (5, 1), (6, 2), (9, 2), (10, 3), (80, 20)];
         for (images, times) in wanted {
             assert_eq!(draws(images, 4), times, "{images} images");
         }
@@ -299,20 +244,9 @@ mod tests {
 
     #[test]
     fn too_few_images_are_filled_up_behind_the_real_ones() {
-        let options = |resample| PkOptions {
-            resample,
-            ..PkOptions::new(2, 4)
-        };
-        let blocks = |resample| {
-            sampler(&[4, 2], options(resample))
-                .unwrap()
-                .epoch(0, 0)
-                .concat()
-        };
-        let small: Vec<Draw> = blocks(false)
-            .into_iter()
-            .filter(|draw| draw.label == 1)
-            .collect();
+        let options = |resample| PkOptions { resample, ..PkOptions::new(2, 4) };
+        let blocks = |resample| sampler(&[4, 2], options(resample)).unwrap().epoch(0, 0).concat();
+        let small: Vec<Draw> = blocks(false).into_iter().filter(|draw| draw.label == 1).collect();
         let real: Vec<bool> = small.iter().map(|draw| draw.is_real).collect();
         assert_eq!(real, [true, true, false, false]);
         assert_ne!(small[0].record, small[1].record);
@@ -327,11 +261,7 @@ mod tests {
         assert!(k_too_large.contains("K is larger than any identity (the largest has 3"));
         assert!(message(&[4, 4, 1], PkOptions::new(3, 4)).contains("only 2 identities"));
         assert!(message(&[4, 4], PkOptions::new(0, 4)).contains("must be positive"));
-        let third_of_two = PkOptions {
-            world: 2,
-            rank: 2,
-            ..PkOptions::new(1, 4)
-        };
+        let third_of_two = PkOptions { world: 2, rank: 2, ..PkOptions::new(1, 4) };
         assert!(message(&[4, 4], third_of_two).contains("rank 2 below 2"));
         assert!(message(&[], PkOptions::new(1, 4)).contains("the largest has 0"));
     }
@@ -346,10 +276,7 @@ mod tests {
 
     #[test]
     fn identities_with_one_image_are_reported() {
-        assert_eq!(
-            sampler(&[4, 1, 4], PkOptions::new(2, 4)).unwrap().skipped(),
-            [Pid(2)]
-        );
+        assert_eq!(sampler(&[4, 1, 4], PkOptions::new(2, 4)).unwrap().skipped(), [Pid(2)]);
     }
 
     proptest! {

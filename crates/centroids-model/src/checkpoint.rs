@@ -66,10 +66,7 @@ impl Checkpoint {
             ("position".to_owned(), to_json(&self.position)),
             ("config".to_owned(), self.config.clone()),
         ]);
-        let io = |source| Error::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let io = |source| Error::Io { path: path.to_owned(), source };
         let bytes = safetensors::serialize(&self.tensors, Some(metadata))
             .map_err(|error| io(std::io::Error::other(error)))?;
         write_atomically(path, |file| file.write_all(&bytes)).map_err(io)
@@ -80,14 +77,9 @@ impl Checkpoint {
     /// # Errors
     /// A missing, truncated or foreign file, or one of a newer version; NaN or infinite weights.
     pub fn load(path: &Path) -> Result<Checkpoint, Error> {
-        let bytes = std::fs::read(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        let error = |reason: String| Error::File {
-            path: path.to_owned(),
-            reason,
-        };
+        let bytes =
+            std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let error = |reason: String| Error::File { path: path.to_owned(), reason };
         let invalid = |e| {
             error(format!(
                 "is not a complete safetensors file ({e}); train again or use another checkpoint"
@@ -99,9 +91,7 @@ impl Checkpoint {
         match metadata.get("format").map(String::as_str) {
             Some(FORMAT) => {}
             Some(other) => {
-                return Err(error(format!(
-                    "has format `{other}`, this version reads `{FORMAT}`"
-                )));
+                return Err(error(format!("has format `{other}`, this version reads `{FORMAT}`")));
             }
             None => {
                 return Err(error(
@@ -138,10 +128,7 @@ impl Checkpoint {
             "was trained on {theirs} identities, the dataset has {ours} or other ones; \
              resume with the dataset the run began with"
         );
-        Err(Error::File {
-            path: self.path.clone(),
-            reason,
-        })
+        Err(Error::File { path: self.path.clone(), reason })
     }
 }
 
@@ -153,9 +140,7 @@ fn from_json<T: DeserializeOwned>(
     metadata: &HashMap<String, String>,
     key: &str,
 ) -> Result<T, String> {
-    let text = metadata
-        .get(key)
-        .ok_or_else(|| format!("lacks the metadata entry `{key}`"))?;
+    let text = metadata.get(key).ok_or_else(|| format!("lacks the metadata entry `{key}`"))?;
     serde_json::from_str(text).map_err(|error| format!("has a bad metadata entry `{key}`: {error}"))
 }
 
@@ -163,17 +148,11 @@ fn read_array(view: &safetensors::tensor::TensorView<'_>) -> Result<Array, Strin
     if view.dtype() != Dtype::F32 {
         return Err(format!("is {:?}, expected F32", view.dtype()));
     }
-    let values: Vec<f32> = view
-        .data()
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
+    let values: Vec<f32> =
+        view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     match values.iter().position(|value| !value.is_finite()) {
         Some(index) => Err(format!("holds {} at index {index}", values[index])),
-        None => Ok(Array {
-            shape: view.shape().to_vec(),
-            values,
-        }),
+        None => Ok(Array { shape: view.shape().to_vec(), values }),
     }
 }
 
@@ -190,12 +169,7 @@ impl View for &Array {
         if cfg!(target_endian = "little") {
             Cow::Borrowed(bytemuck::cast_slice(&self.values))
         } else {
-            Cow::Owned(
-                self.values
-                    .iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect(),
-            )
+            Cow::Owned(self.values.iter().flat_map(|value| value.to_le_bytes()).collect())
         }
     }
 

@@ -10,20 +10,13 @@ use crate::Error;
 /// An unknown name, a bad index, or a back end that this binary was built without.
 pub fn parse_device(name: &str) -> Result<Device, Error> {
     let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
-    let error = |reason: &str| Error::Device {
-        name: name.to_owned(),
-        reason: reason.to_owned(),
-    };
-    let index: usize = index
-        .parse()
-        .map_err(|_| error("the part after `:` must be a number"))?;
+    let error = |reason: &str| Error::Device { name: name.to_owned(), reason: reason.to_owned() };
+    let index: usize = index.parse().map_err(|_| error("the part after `:` must be a number"))?;
     match kind {
         "cpu" if index == 0 => Ok(Device::flex()),
         "cpu" => Err(error("there is only one `cpu`; it uses every core")),
         "cuda" | "rocm" | "vulkan" | "metal" => gpu(kind, index).ok_or_else(|| {
-            error(&format!(
-                "this binary was built without it; rebuild with `--features {kind}`"
-            ))
+            error(&format!("this binary was built without it; rebuild with `--features {kind}`"))
         }),
         _ => Err(error("known are cpu, cuda:N, rocm:N, vulkan:N, metal:N")),
     }
@@ -63,10 +56,7 @@ mod tests {
             if name == "rocm" {
                 continue;
             }
-            assert!(
-                parse_device(name).unwrap_err().to_string().contains(part),
-                "{name}"
-            );
+            assert!(parse_device(name).unwrap_err().to_string().contains(part), "{name}");
         }
     }
 }

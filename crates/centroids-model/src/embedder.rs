@@ -47,11 +47,7 @@ pub struct Embedded {
 impl Embedder {
     /// Takes a model that lives outside autodiff.
     pub(crate) fn new(model: ReidModel, backbone: ResNetOptions, input: InputSpec) -> Embedder {
-        Embedder {
-            model,
-            backbone,
-            input,
-        }
+        Embedder { model, backbone, input }
     }
 
     /// The model of a checkpoint.
@@ -59,10 +55,7 @@ impl Embedder {
     /// # Errors
     /// Tensors that are missing or of another shape.
     pub fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Embedder, Error> {
-        let spec = ModelSpec {
-            backbone: checkpoint.backbone,
-            num_classes: checkpoint.pids.len(),
-        };
+        let spec = ModelSpec { backbone: checkpoint.backbone, num_classes: checkpoint.pids.len() };
         let model = ReidModel::new(spec, device);
         let model = weights::load(model, &checkpoint.tensors, &checkpoint.path)?;
         Ok(Embedder::new(model, checkpoint.backbone, checkpoint.input))
@@ -85,10 +78,7 @@ impl Embedder {
         for (name, array) in weights::collect(&self.model) {
             if name.starts_with("backbone.") || name.starts_with("bn.") {
                 name.bytes().for_each(|byte| mix(byte.into()));
-                array
-                    .values
-                    .iter()
-                    .for_each(|value| mix(value.to_bits().into()));
+                array.values.iter().for_each(|value| mix(value.to_bits().into()));
             }
         }
         format!("{}@{hash:016x}", self.backbone.backbone)
@@ -110,24 +100,14 @@ impl Embedder {
         options: EmbedOptions,
         progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Embedded {
-        let mut embedded = Embedded {
-            dim: self.dim(),
-            rows: vec![],
-            values: vec![],
-            failures: vec![],
-        };
+        let mut embedded =
+            Embedded { dim: self.dim(), rows: vec![], values: vec![], failures: vec![] };
         let transform = EvalTransform(self.input);
-        let EmbedOptions {
-            batch_size,
-            workers,
-            max_pixels,
-        } = options;
+        let EmbedOptions { batch_size, workers, max_pixels } = options;
         for item in embed_batches(paths, batch_size, transform, workers, max_pixels) {
             embedded.failures.extend(item.failures);
             if !item.batch.rows.is_empty() {
-                embedded
-                    .values
-                    .extend(self.embed_batch(item.batch.images, item.batch.shape));
+                embedded.values.extend(self.embed_batch(item.batch.images, item.batch.shape));
                 embedded.rows.extend(item.batch.rows);
             }
             if progress(embedded.rows.len() + embedded.failures.len()).is_break() {

@@ -127,10 +127,6 @@ trait InnerLike {
 
 impl InnerLike for Tensor<1> {
     fn inner_like(self, running: &RunningState<Tensor<1>>) -> Self {
-        if running.value().is_autodiff() {
-            self.autodiff()
-        } else {
-            self.inner()
-        }
+        if running.value().is_autodiff() { self.autodiff() } else { self.inner() }
     }
 }

@@ -23,21 +23,10 @@ mod tests {
     #[test]
     fn has_mean_zero_and_the_deviation_asked_for() {
         let mut values = vec![0f32; 100_001];
-        fill_normal(
-            &mut values,
-            3.0,
-            &mut rand_chacha::ChaCha8Rng::seed_from_u64(1),
-        );
+        fill_normal(&mut values, 3.0, &mut rand_chacha::ChaCha8Rng::seed_from_u64(1));
         let n = values.len() as f64;
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-        let var = values
-            .iter()
-            .map(|&v| (f64::from(v) - mean).powi(2))
-            .sum::<f64>()
-            / n;
-        assert!(
-            mean.abs() < 0.05 && (var.sqrt() - 3.0).abs() < 0.05,
-            "{mean} {var}"
-        );
+        let var = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+        assert!(mean.abs() < 0.05 && (var.sqrt() - 3.0).abs() < 0.05, "{mean} {var}");
     }
 }

@@ -40,11 +40,7 @@ pub struct Optimizer {
 impl Optimizer {
     /// Fresh state.
     pub fn new(config: OptimizerConfig) -> Optimizer {
-        Optimizer {
-            config,
-            steps: 0,
-            moments: BTreeMap::new(),
-        }
+        Optimizer { config, steps: 0, moments: BTreeMap::new() }
     }
 
     /// Steps taken.
@@ -55,12 +51,7 @@ impl Optimizer {
     /// One step of every tensor that has a gradient; frozen ones have none and stay.
     pub fn step<M: Module>(&mut self, model: M, gradients: Gradients, lr: f64) -> M {
         self.steps += 1;
-        model.map(&mut Update {
-            optimizer: self,
-            gradients,
-            lr,
-            path: Vec::new(),
-        })
+        model.map(&mut Update { optimizer: self, gradients, lr, path: Vec::new() })
     }
 
     /// `adam.m.<name>` and `adam.v.<name>` of every tensor.
@@ -76,10 +67,7 @@ impl Optimizer {
     /// Continues from [`Optimizer::state`] after `steps` steps; other tensors are ignored.
     pub fn restore(&mut self, state: &Tensors, steps: u64, device: &Device) {
         let tensor = |array: &Array| {
-            Tensor::from_data(
-                TensorData::new(array.values.clone(), [array.values.len()]),
-                device,
-            )
+            Tensor::from_data(TensorData::new(array.values.clone(), [array.values.len()]), device)
         };
         self.steps = steps;
         self.moments = state
@@ -87,13 +75,7 @@ impl Optimizer {
             .filter_map(|(key, m)| {
                 let name = key.strip_prefix("adam.m.")?;
                 let v = state.get(&format!("adam.v.{name}"))?;
-                Some((
-                    name.to_owned(),
-                    Moments {
-                        m: tensor(m),
-                        v: tensor(v),
-                    },
-                ))
+                Some((name.to_owned(), Moments { m: tensor(m), v: tensor(v) }))
             })
             .collect();
     }
@@ -109,10 +91,7 @@ impl Optimizer {
         };
         let Moments { m, v } = self.moments.remove(&name).unwrap_or_else(|| {
             let zeros = value.zeros_like();
-            Moments {
-                m: zeros.clone(),
-                v: zeros,
-            }
+            Moments { m: zeros.clone(), v: zeros }
         });
         let (value, m, v) = adam_step(value, grad, m, v, step);
         self.moments.insert(name, Moments { m, v });

@@ -52,7 +52,6 @@ impl ReidModel {
 
     /// Embeddings, not normalised: `[n, 3, h, w]` → `[n, d]`.
     pub fn embed(&self, images: Tensor<4>) -> Tensor<2> {
-        self.head
-            .neck(self.features(images, Mode::Eval), Mode::Eval)
+        self.head.neck(self.features(images, Mode::Eval), Mode::Eval)
     }
 }

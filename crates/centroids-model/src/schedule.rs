@@ -57,15 +57,8 @@ mod tests {
 
     #[test]
     fn warms_up_then_steps_down() {
-        let decay = Decay::MultiStep {
-            milestones: vec![1, 4, 6],
-            gamma: 0.1,
-        };
-        let schedule = Schedule {
-            base_lr: 1.0,
-            warmup_epochs: 2,
-            decay,
-        };
+        let decay = Decay::MultiStep { milestones: vec![1, 4, 6], gamma: 0.1 };
+        let schedule = Schedule { base_lr: 1.0, warmup_epochs: 2, decay };
         let rates: Vec<f64> = (0..8).map(|epoch| schedule.lr(epoch)).collect();
         assert_eq!(rates[..6], [0.5, 1.0, 1.0, 1.0, 0.1, 0.1]);
         assert!((rates[7] - 0.01).abs() < 1e-15);
@@ -73,15 +66,8 @@ mod tests {
 
     #[test]
     fn cosine_ends_at_the_minimum() {
-        let decay = Decay::Cosine {
-            min_lr: 0.1,
-            max_epochs: 10,
-        };
-        let schedule = Schedule {
-            base_lr: 1.0,
-            warmup_epochs: 0,
-            decay,
-        };
+        let decay = Decay::Cosine { min_lr: 0.1, max_epochs: 10 };
+        let schedule = Schedule { base_lr: 1.0, warmup_epochs: 0, decay };
         assert_eq!(schedule.lr(0), 1.0);
         assert!((schedule.lr(5) - 0.55).abs() < 1e-12);
         assert!((schedule.lr(10) - 0.1).abs() < 1e-12);

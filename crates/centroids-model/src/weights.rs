@@ -27,9 +27,8 @@ pub type Tensors = BTreeMap<String, Array>;
 /// Path in the module tree → name in the state dict.
 pub fn state_dict_name(path: &[String]) -> String {
     let name = path.join(".");
-    let name = name
-        .replace("downsample.conv", "downsample.0")
-        .replace("downsample.bn", "downsample.1");
+    let name =
+        name.replace("downsample.conv", "downsample.0").replace("downsample.bn", "downsample.1");
     match name.split_once('.') {
         Some(("backbone", rest)) => format!("backbone.base.{rest}"),
         Some(("head", rest)) => rest.to_owned(),
@@ -51,14 +50,10 @@ pub fn collect<M: Module>(module: &M) -> Tensors {
             self.path.pop();
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.tensors
-                .insert(state_dict_name(&self.path), to_array(param.val()));
+            self.tensors.insert(state_dict_name(&self.path), to_array(param.val()));
         }
     }
-    let mut visitor = Collect {
-        path: Vec::new(),
-        tensors: Tensors::new(),
-    };
+    let mut visitor = Collect { path: Vec::new(), tensors: Tensors::new() };
     module.visit(&mut visitor);
     visitor.tensors
 }
@@ -78,17 +73,12 @@ pub fn load<M: Module>(module: M, tensors: &Tensors, path: &std::path::Path) -> 
             None
         }
         None => {
-            problem.get_or_insert(format!(
-                "tensor `{name}` is missing; is this another model?"
-            ));
+            problem.get_or_insert(format!("tensor `{name}` is missing; is this another model?"));
             None
         }
     });
     match problem {
-        Some(reason) => Err(Error::File {
-            path: path.to_owned(),
-            reason,
-        }),
+        Some(reason) => Err(Error::File { path: path.to_owned(), reason }),
         None => Ok(module),
     }
 }
@@ -108,10 +98,7 @@ pub fn initialise<M: Module>(module: M, seed: u64) -> M {
         rng.set_stream(stream_of(name));
         let mut values = vec![0.0; shape.iter().product()];
         fill_normal(&mut values, std, &mut rng);
-        Some(Array {
-            shape: shape.to_vec(),
-            values,
-        })
+        Some(Array { shape: shape.to_vec(), values })
     })
 }
 
@@ -146,10 +133,7 @@ pub fn map_tensors<M: Module>(
             }
         }
     }
-    module.map(&mut Replace {
-        path: Vec::new(),
-        replace,
-    })
+    module.map(&mut Replace { path: Vec::new(), replace })
 }
 
 /// A tensor of the given values with the device and gradient setting of `old`.

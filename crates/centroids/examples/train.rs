@@ -17,22 +17,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let experiment = Experiment::read(Path::new(config))?.with_pairs(pairs)?;
 
     let mut observer = |event: TrainEvent<'_>| match event {
-        TrainEvent::Epoch {
-            metrics,
-            images_per_second,
-        } => println!(
+        TrainEvent::Epoch { metrics, images_per_second } => println!(
             "epoch {:3}  loss {:.4}  {images_per_second:.1} images/s",
             metrics.epoch + 1,
             metrics.epoch_train_loss
         ),
         TrainEvent::Evaluated { reports, .. } => {
             for report in reports {
-                println!(
-                    "{:9} mAP {:.4}  rank-1 {:.4}",
-                    report.unit,
-                    report.map,
-                    report.rank(1)
-                );
+                println!("{:9} mAP {:.4}  rank-1 {:.4}", report.unit, report.map, report.rank(1));
             }
         }
         _ => {}

@@ -24,24 +24,17 @@ impl RunDir {
     /// # Errors
     /// A folder that already holds a run, or that cannot be made.
     pub fn create(path: &Path, experiment: &Experiment) -> Result<RunDir, Error> {
-        let run = RunDir {
-            path: path.to_owned(),
-        };
+        let run = RunDir { path: path.to_owned() };
         if run.config().exists() {
             let reason = format!(
                 "already holds a run; continue it with `--resume {}` or choose another output_dir",
                 path.display()
             );
-            return Err(Error::Run {
-                path: path.to_owned(),
-                reason,
-            });
+            return Err(Error::Run { path: path.to_owned(), reason });
         }
         let checkpoints = path.join("checkpoints");
-        fs::create_dir_all(&checkpoints).map_err(|source| Error::Write {
-            path: checkpoints,
-            source,
-        })?;
+        fs::create_dir_all(&checkpoints)
+            .map_err(|source| Error::Write { path: checkpoints, source })?;
         run.write(&run.config(), &experiment.to_toml())?;
         Ok(run)
     }
@@ -51,17 +44,12 @@ impl RunDir {
     /// # Errors
     /// A folder without `config.toml`.
     pub fn open(path: &Path) -> Result<RunDir, Error> {
-        let run = RunDir {
-            path: path.to_owned(),
-        };
+        let run = RunDir { path: path.to_owned() };
         if run.config().is_file() {
             return Ok(run);
         }
         let reason = "is not the folder of a run (it has no config.toml)".to_owned();
-        Err(Error::Run {
-            path: path.to_owned(),
-            reason,
-        })
+        Err(Error::Run { path: path.to_owned(), reason })
     }
 
     /// The folder.
@@ -132,10 +120,7 @@ impl RunDir {
     /// [`Error::Read`]
     pub fn best_map(&self) -> Result<Option<f64>, Error> {
         let maps = self.lines()?;
-        Ok(maps
-            .iter()
-            .filter_map(|line| line["mAP"].as_f64())
-            .max_by(f64::total_cmp))
+        Ok(maps.iter().filter_map(|line| line["mAP"].as_f64()).max_by(f64::total_cmp))
     }
 
     /// Whether an evaluation after `epoch` is logged.
@@ -153,9 +138,7 @@ impl RunDir {
     /// [`Error::Read`], [`Error::Write`]
     pub fn forget_from(&self, epoch: usize) -> Result<(), Error> {
         let lines = self.lines()?;
-        let kept = lines
-            .iter()
-            .filter(|line| line["epoch"].as_u64() < Some(epoch as u64));
+        let kept = lines.iter().filter(|line| line["epoch"].as_u64() < Some(epoch as u64));
         let text: String = kept.map(|line| format!("{line}\n")).collect();
         self.write(&self.metrics(), &text)
     }
@@ -165,20 +148,16 @@ impl RunDir {
     /// # Errors
     /// [`Error::Write`]
     pub fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<(), Error> {
-        self.write(
-            path,
-            &(serde_json::to_string_pretty(value).unwrap_or_default() + "\n"),
-        )
+        self.write(path, &(serde_json::to_string_pretty(value).unwrap_or_default() + "\n"))
     }
 
     /// Lines of the metrics file; a last line cut by a crash is left out.
     fn lines(&self) -> Result<Vec<Value>, Error> {
         let path = self.metrics();
         match fs::read_to_string(&path) {
-            Ok(text) => Ok(text
-                .lines()
-                .filter_map(|line| serde_json::from_str(line).ok())
-                .collect()),
+            Ok(text) => {
+                Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(source) => Err(Error::Read { path, source }),
         }
@@ -190,19 +169,12 @@ impl RunDir {
             let mut file = fs::File::options().create(true).append(true).open(&path)?;
             file.write_all(format!("{line}\n").as_bytes())
         };
-        write().map_err(|source| Error::Write {
-            path: path.clone(),
-            source,
-        })
+        write().map_err(|source| Error::Write { path: path.clone(), source })
     }
 
     fn write(&self, path: &Path, text: &str) -> Result<(), Error> {
-        write_atomically(path, |file| file.write_all(text.as_bytes())).map_err(|source| {
-            Error::Write {
-                path: path.to_owned(),
-                source,
-            }
-        })
+        write_atomically(path, |file| file.write_all(text.as_bytes()))
+            .map_err(|source| Error::Write { path: path.to_owned(), source })
     }
 }
 
@@ -217,21 +189,14 @@ mod tests {
         assert!(RunDir::open(&path).is_err());
         let run = RunDir::create(&path, &Experiment::default()).unwrap();
         assert!(RunDir::create(&path, &Experiment::default()).is_err());
-        assert_eq!(
-            Experiment::read(&run.config()).unwrap(),
-            Experiment::default()
-        );
+        assert_eq!(Experiment::read(&run.config()).unwrap(), Experiment::default());
 
         for epoch in 0..3 {
             run.append(&json!({ "epoch": epoch })).unwrap();
         }
-        run.append(&json!({ "epoch": 2, "evaluation": [], "mAP": 0.5 }))
+        run.append(&json!({ "epoch": 2, "evaluation": [], "mAP": 0.5 })).unwrap();
+        fs::write(run.metrics(), fs::read_to_string(run.metrics()).unwrap() + "{\"epoch\": 3")
             .unwrap();
-        fs::write(
-            run.metrics(),
-            fs::read_to_string(run.metrics()).unwrap() + "{\"epoch\": 3",
-        )
-        .unwrap();
         assert_eq!(run.best_map().unwrap(), Some(0.5));
         assert!(run.evaluated(2).unwrap() && !run.evaluated(1).unwrap());
         run.forget_from(2).unwrap();

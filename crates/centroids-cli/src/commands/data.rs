@@ -24,10 +24,7 @@ fn inspect(arguments: &InspectArgs, output: &Output) -> anyhow::Result<()> {
         None => Layout::detect(&arguments.root)?,
     };
     let camera_pattern = arguments.layout.camera_pattern.clone();
-    let source = DatasetSource {
-        camera_pattern,
-        ..DatasetSource::new(layout, &arguments.root)
-    };
+    let source = DatasetSource { camera_pattern, ..DatasetSource::new(layout, &arguments.root) };
     let mut dataset = source.load()?;
     if arguments.deep {
         dataset.oddities.extend(inspect_files(&dataset));
@@ -35,17 +32,8 @@ fn inspect(arguments: &InspectArgs, output: &Output) -> anyhow::Result<()> {
     output.line(format!("{} as {layout}", arguments.root.display()));
     let row = |summary: &SplitSummary| {
         let number = |n: usize| n.to_string();
-        let cameras = if summary.cameras == 0 {
-            "-".to_owned()
-        } else {
-            number(summary.cameras)
-        };
-        vec![
-            summary.split.to_string(),
-            number(summary.identities),
-            number(summary.images),
-            cameras,
-        ]
+        let cameras = if summary.cameras == 0 { "-".to_owned() } else { number(summary.cameras) };
+        vec![summary.split.to_string(), number(summary.identities), number(summary.images), cameras]
     };
     let table = dataset.table();
     let header = ["split", "identities", "images", "cameras"];
@@ -87,9 +75,7 @@ pub(crate) fn draw(
     let (mut images, mut counter) = (0, None);
     synthesize(dir, config, &mut |done, total| {
         images = total;
-        let _ = counter
-            .get_or_insert_with(|| Counter::new(output, "drawing", total))
-            .at(done);
+        let _ = counter.get_or_insert_with(|| Counter::new(output, "drawing", total)).at(done);
     })?;
     if let Some(counter) = counter {
         counter.finish();

@@ -33,10 +33,7 @@ const TILE: [usize; 2] = [96, 96];
 /// ResNet-18 at 64×64, the paper's losses; rates decay over the last third.
 fn experiment(arguments: &DemoArgs) -> Experiment {
     let epochs = arguments.epochs as usize;
-    let mut experiment = Experiment {
-        seed: arguments.seed,
-        ..Experiment::default()
-    };
+    let mut experiment = Experiment { seed: arguments.seed, ..Experiment::default() };
     experiment.datasets.names = Layout::Market1501.name().to_owned();
     experiment.datasets.root_dir = arguments.dir.join("catalogue");
     experiment.output_dir = arguments.dir.join("run");
@@ -91,9 +88,7 @@ pub(crate) fn run(arguments: DemoArgs, output: &Output) -> anyhow::Result<ExitCo
 
 fn interrupted(arguments: &DemoArgs, output: &Output) -> ExitCode {
     let dir = arguments.dir.display();
-    output.note(format!(
-        "interrupted; go on with: centroids demo --dir {dir}"
-    ));
+    output.note(format!("interrupted; go on with: centroids demo --dir {dir}"));
     ExitCode::from(INTERRUPTED)
 }
 
@@ -192,34 +187,29 @@ fn embed_gallery(
     model: &ModelFile,
     dataset: &centroids::data::Dataset,
 ) -> anyhow::Result<Embeddings> {
-    let (records, options) = (
-        dataset.split(Split::Gallery),
-        model.experiment.embed_options(),
-    );
+    let (records, options) = (dataset.split(Split::Gallery), model.experiment.embed_options());
     let names = &dataset.pid_names;
-    let embedding = embed_records(&model.embedder, records, names, options, &mut |_| {
-        ControlFlow::Continue(())
-    })?;
+    let embedding =
+        embed_records(
+            &model.embedder,
+            records,
+            names,
+            options,
+            &mut |_| ControlFlow::Continue(()),
+        )?;
     let path = std::path::absolute(&model.path)?;
-    Ok(embedding
-        .embeddings
-        .with_model_path(path.to_string_lossy().into_owned()))
+    Ok(embedding.embeddings.with_model_path(path.to_string_lossy().into_owned()))
 }
 
 fn rank_row(result: &SearchResult, gallery: &Embeddings, pid: centroids::core::Pid) -> RankRow {
     let hit =
         |hit: &centroids::core::Hit| (PathBuf::from(&gallery.paths()[hit.example]), hit.pid == pid);
-    RankRow {
-        query: result.query.clone(),
-        hits: result.hits.iter().map(hit).collect(),
-    }
+    RankRow { query: result.query.clone(), hits: result.hits.iter().map(hit).collect() }
 }
 
 fn compare(before: &[Report], after: &[Report], output: &Output) {
     let rank1 = |reports: &[Report], unit: Unit| {
-        let report = reports
-            .iter()
-            .find(|r| r.unit == unit && r.cameras == CameraRule::Market);
+        let report = reports.iter().find(|r| r.unit == unit && r.cameras == CameraRule::Market);
         report.map_or(f64::NAN, |report| 100.0 * report.rank(1))
     };
     output.line(format!(

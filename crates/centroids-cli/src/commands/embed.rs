@@ -16,10 +16,7 @@ use crate::output::Output;
 use crate::progress::Counter;
 
 pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let kind = arguments
-        .out
-        .extension()
-        .and_then(|extension| extension.to_str());
+    let kind = arguments.out.extension().and_then(|extension| extension.to_str());
     ensure!(
         matches!(kind, Some("safetensors" | "npy")),
         "{}: the output must end in .safetensors or .npy",
@@ -28,52 +25,32 @@ pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitC
     let (records, names) = gather(&arguments)?;
     let device = parse_device(&arguments.device)?;
     let model = open_model(&arguments.model, &device)?;
-    output.detail(format!(
-        "model: {} ({})",
-        model.path.display(),
-        model.embedder.fingerprint()
-    ));
+    output.detail(format!("model: {} ({})", model.path.display(), model.embedder.fingerprint()));
     let mut options = model.experiment.embed_options();
     if let Some(batch_size) = arguments.batch_size {
         options.batch_size = batch_size as usize;
     }
     let mut counter = Counter::new(output, "embedding", records.len());
-    let embedding = embed_records(&model.embedder, &records, &names, options, &mut |done| {
-        counter.at(done)
-    });
+    let embedding =
+        embed_records(&model.embedder, &records, &names, options, &mut |done| counter.at(done));
     counter.finish();
     let embedding = embedding?;
+    if arguments.strict && !embedding.unreadable.is_empty() {
+        let first = &embedding.unreadable[0].reason;
+        bail!("{} images cannot be read, nothing written: {first}", embedding.unreadable.len());
+    }
     for unreadable in &embedding.unreadable {
         output.note(format!("warning: left out: {}", unreadable.reason));
     }
-    if arguments.strict && !embedding.unreadable.is_empty() {
-        let first = &embedding.unreadable[0].reason;
-        bail!(
-            "{} images cannot be read, nothing written: {first}",
-            embedding.unreadable.len()
-        );
-    }
     let embeddings = embedding.embeddings.with_model_path(absolute(&model)?);
     embeddings.save(&arguments.out)?;
-    let (n, dim, left_out) = (
-        embeddings.len(),
-        embeddings.dim(),
-        embedding.unreadable.len(),
-    );
+    let (n, dim, left_out) = (embeddings.len(), embeddings.dim(), embedding.unreadable.len());
     output.line(format!(
         "{n} embeddings of {dim} dimensions in {}{}",
         arguments.out.display(),
-        if left_out > 0 {
-            format!("; {left_out} images left out")
-        } else {
-            String::new()
-        }
+        if left_out > 0 { format!("; {left_out} images left out") } else { String::new() }
     ));
-    let paths: Vec<&Path> = embedding
-        .unreadable
-        .iter()
-        .map(|u| u.path.as_path())
-        .collect();
+    let paths: Vec<&Path> = embedding.unreadable.iter().map(|u| u.path.as_path()).collect();
     output.value(&json!({
         "out": arguments.out, "embeddings": n, "dim": dim, "model": embeddings.model(),
         "unreadable": paths,
@@ -82,9 +59,7 @@ pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitC
 }
 
 fn absolute(model: &ModelFile) -> anyhow::Result<String> {
-    Ok(std::path::absolute(&model.path)?
-        .to_string_lossy()
-        .into_owned())
+    Ok(std::path::absolute(&model.path)?.to_string_lossy().into_owned())
 }
 
 /// The images of all inputs. Where the inputs number their identities each for itself, they are
@@ -99,17 +74,11 @@ fn gather(arguments: &EmbedArgs) -> anyhow::Result<(Vec<ImageRecord>, BTreeMap<P
     for input in &arguments.inputs {
         let (records, names) = of(input)?;
         for mut record in records {
-            let name = names
-                .get(&record.pid)
-                .cloned()
-                .unwrap_or_else(|| record.pid.to_string());
+            let name = names.get(&record.pid).cloned().unwrap_or_else(|| record.pid.to_string());
             let next = Pid(numbers.len() as i64);
             record.pid = *numbers.entry(name).or_insert(next);
             all.push(record);
         }
     }
-    Ok((
-        all,
-        numbers.into_iter().map(|(name, pid)| (pid, name)).collect(),
-    ))
+    Ok((all, numbers.into_iter().map(|(name, pid)| (pid, name)).collect()))
 }

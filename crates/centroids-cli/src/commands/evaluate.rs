@@ -34,9 +34,7 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     if !query.model().is_empty() && !gallery.model().is_empty() && query.model() != gallery.model()
     {
         let (q, g) = (query.model(), gallery.model());
-        output.note(format!(
-            "warning: query was embedded with {q}, gallery with {g}"
-        ));
+        output.note(format!("warning: query was embedded with {q}, gallery with {g}"));
     }
     let reports = evaluate_all(&query, &gallery, &questions, &arguments.metric.into())?;
     show_reports(&reports, output);
@@ -68,10 +66,7 @@ fn source(arguments: &EvaluateArgs, experiment: &Experiment) -> anyhow::Result<D
         None => Layout::detect(root)?,
     };
     let camera_pattern = arguments.layout.camera_pattern.clone();
-    Ok(DatasetSource {
-        camera_pattern,
-        ..DatasetSource::new(layout, root)
-    })
+    Ok(DatasetSource { camera_pattern, ..DatasetSource::new(layout, root) })
 }
 
 fn embed(
@@ -83,20 +78,14 @@ fn embed(
     let dataset = source.load()?;
     let records = dataset.split(split);
     if records.is_empty() {
-        bail!(
-            "{}: has no {split} images to evaluate on",
-            dataset.root.display()
-        );
+        bail!("{}: has no {split} images to evaluate on", dataset.root.display());
     }
     let mut counter = Counter::new(output, "embedding", records.len());
     let options = model.experiment.embed_options();
-    let embedding = embed_records(
-        &model.embedder,
-        records,
-        &dataset.pid_names,
-        options,
-        &mut |done| counter.at(done),
-    );
+    let embedding =
+        embed_records(&model.embedder, records, &dataset.pid_names, options, &mut |done| {
+            counter.at(done)
+        });
     counter.finish();
     let embedding = embedding?;
     for unreadable in &embedding.unreadable {
@@ -111,11 +100,7 @@ pub(crate) fn show_reports(reports: &[Report], output: &Output) {
         return;
     }
     output.line(report_table(reports));
-    let has = |unit| {
-        reports
-            .iter()
-            .any(|report| report.unit == unit && report.preset.is_none())
-    };
+    let has = |unit| reports.iter().any(|report| report.unit == unit && report.preset.is_none());
     if has(Unit::Instance) && (has(Unit::Nearest) || has(Unit::Centroid)) {
         output.line(
             "An instance mAP counts every image of the identity, a nearest or centroid mAP one \

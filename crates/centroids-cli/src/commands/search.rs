@@ -16,31 +16,18 @@ pub(crate) fn run(arguments: SearchArgs, output: &Output) -> anyhow::Result<Exit
     let gallery = Embeddings::load(&arguments.gallery)?;
     let device = parse_device(&arguments.device)?;
     let model = open_model(&model_path(&arguments, &gallery)?, &device)?;
-    output.detail(format!(
-        "model: {} ({})",
-        model.path.display(),
-        model.embedder.fingerprint()
-    ));
+    output.detail(format!("model: {} ({})", model.path.display(), model.embedder.fingerprint()));
     let options = SearchOptions {
         k: arguments.k,
         camera: arguments.camera.map(CamId),
         unit: arguments.unit,
         metric: arguments.metric.into(),
     };
-    let results = search_images(
-        &model,
-        &arguments.gallery,
-        &gallery,
-        &arguments.image,
-        &options,
-    )?;
+    let results = search_images(&model, &arguments.gallery, &gallery, &arguments.image, &options)?;
     for result in &results {
         show(result, &gallery, output);
     }
-    let values: Vec<Value> = results
-        .iter()
-        .map(|result| json_of(result, &gallery))
-        .collect();
+    let values: Vec<Value> = results.iter().map(|result| json_of(result, &gallery)).collect();
     output.value(&json!({ "unit": arguments.unit, "results": values }));
     Ok(ExitCode::SUCCESS)
 }
@@ -70,10 +57,7 @@ pub(crate) fn show(result: &SearchResult, gallery: &Embeddings, output: &Output)
             gallery.paths()[hit.example].clone(),
         ]
     };
-    output.table(
-        &["rank", "pid", "distance", "example"],
-        result.hits.iter().map(row).collect(),
-    );
+    output.table(&["rank", "pid", "distance", "example"], result.hits.iter().map(row).collect());
 }
 
 fn name(gallery: &Embeddings, hit: &Hit) -> String {

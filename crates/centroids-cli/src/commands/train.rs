@@ -30,9 +30,8 @@ pub(crate) fn run(arguments: TrainArgs, output: &Output) -> anyhow::Result<ExitC
             let folder = output_dir(&experiment);
             output.note(format!("run folder: {}", folder.display()));
             let mut progress = Training::new(output, experiment.solver.max_epochs);
-            let result = centroids::train(&experiment, &folder, &stop, &mut |event| {
-                progress.show(&event)
-            });
+            let result =
+                centroids::train(&experiment, &folder, &stop, &mut |event| progress.show(&event));
             progress.finish();
             result?
         }
@@ -45,19 +44,13 @@ pub(crate) fn conclude(run: &RunDir, outcome: Outcome, output: &Output) -> ExitC
     let folder = run.path().display();
     match outcome {
         Outcome::Interrupted => {
-            output.note(format!(
-                "interrupted; go on with: centroids train --resume {folder}"
-            ));
+            output.note(format!("interrupted; go on with: centroids train --resume {folder}"));
             output.value(&json!({ "run": run.path(), "interrupted": true }));
             ExitCode::from(INTERRUPTED)
         }
         Outcome::Finished(reports) => {
             show_reports(&reports, output);
-            let model = if run.best().is_file() {
-                run.best()
-            } else {
-                run.last()
-            };
+            let model = if run.best().is_file() { run.best() } else { run.last() };
             output.line(format!("model: {}", model.display()));
             let value = json!({ "run": run.path(), "model": model, "interrupted": false, "results": reports });
             output.value(&value);

@@ -41,11 +41,7 @@ struct Sum {
 impl ClassSums {
     /// No images yet; they will have `dim` dimensions.
     pub fn new(dim: usize, of: CentroidOf) -> Self {
-        Self {
-            dim,
-            of,
-            classes: BTreeMap::new(),
-        }
+        Self { dim, of, classes: BTreeMap::new() }
     }
 
     /// The sums of a whole gallery. Junk (pid −1) is left out.
@@ -77,10 +73,7 @@ impl ClassSums {
         if pid == Pid::JUNK {
             return Ok(());
         }
-        let class = self
-            .classes
-            .get_mut(&pid)
-            .filter(|class| class.count(camid) > 0);
+        let class = self.classes.get_mut(&pid).filter(|class| class.count(camid) > 0);
         let Some(class) = class else {
             return Err(Error::NotAMember { pid, camid });
         };
@@ -114,30 +107,17 @@ impl ClassSums {
         let left_out = without.and_then(|camid| class.cameras.get(&camid));
         let Some(left_out) = left_out else {
             return Some(
-                class
-                    .total
-                    .values
-                    .iter()
-                    .map(|sum| sum / class.total.count as f64)
-                    .collect(),
+                class.total.values.iter().map(|sum| sum / class.total.count as f64).collect(),
             );
         };
         let count = class.total.count - left_out.count;
-        let rest = class
-            .total
-            .values
-            .iter()
-            .zip(&left_out.values)
-            .map(|(all, part)| all - part);
+        let rest = class.total.values.iter().zip(&left_out.values).map(|(all, part)| all - part);
         (count > 0).then(|| rest.map(|sum| sum / count as f64).collect())
     }
 
     fn check_dim(&self, row: &[f32]) -> Result<(), Error> {
         if row.len() != self.dim {
-            return Err(Error::DimensionMismatch {
-                query: row.len(),
-                gallery: self.dim,
-            });
+            return Err(Error::DimensionMismatch { query: row.len(), gallery: self.dim });
         }
         Ok(())
     }
@@ -148,17 +128,13 @@ impl ClassSums {
         }
         let weight = self.of.weight(row);
         let dim = self.dim;
-        let class = self.classes.entry(pid).or_insert_with(|| Class {
-            total: Sum::zero(dim),
-            cameras: BTreeMap::new(),
-        });
+        let class = self
+            .classes
+            .entry(pid)
+            .or_insert_with(|| Class { total: Sum::zero(dim), cameras: BTreeMap::new() });
         class.total.add(row, weight);
         if let Some(camid) = camid {
-            class
-                .cameras
-                .entry(camid)
-                .or_insert_with(|| Sum::zero(dim))
-                .add(row, weight);
+            class.cameras.entry(camid).or_insert_with(|| Sum::zero(dim)).add(row, weight);
         }
     }
 }
@@ -175,10 +151,7 @@ impl Class {
 
 impl Sum {
     fn zero(dim: usize) -> Self {
-        Self {
-            values: vec![0.0; dim],
-            count: 0,
-        }
+        Self { values: vec![0.0; dim], count: 0 }
     }
 
     fn add(&mut self, row: &[f32], weight: f64) {
@@ -238,10 +211,7 @@ mod tests {
         );
         assert!(matches!(
             sums().add(Pid(3), None, &[8.0]),
-            Err(Error::DimensionMismatch {
-                query: 1,
-                gallery: 2
-            })
+            Err(Error::DimensionMismatch { query: 1, gallery: 2 })
         ));
     }
 

@@ -18,22 +18,12 @@ pub(super) fn read_pair(path: &Path) -> Result<Embeddings, Failure> {
     let ([rows, dim], values) = read_matrix(path)?;
     let paths_file = find_paths_file(path)?;
     let paths = read_strings(&paths_file).map_err(|failure| match failure {
-        Failure::System(source) => Failure::Elsewhere(Error::Read {
-            path: paths_file,
-            source,
-        }),
-        Failure::Fault(fault) => Failure::Elsewhere(Error::BadFile {
-            path: paths_file,
-            fault,
-        }),
+        Failure::System(source) => Failure::Elsewhere(Error::Read { path: paths_file, source }),
+        Failure::Fault(fault) => Failure::Elsewhere(Error::BadFile { path: paths_file, fault }),
         elsewhere => elsewhere,
     })?;
     if paths.len() != rows {
-        let list_length = Error::ListLength {
-            list: "paths",
-            found: paths.len(),
-            rows,
-        };
+        let list_length = Error::ListLength { list: "paths", found: paths.len(), rows };
         return Err(FileFault::Content(Box::new(list_length)).into());
     }
     let names: Vec<&str> = paths.iter().map(|path| pid_name(path)).collect();
@@ -46,14 +36,8 @@ pub(super) fn read_pair(path: &Path) -> Result<Embeddings, Failure> {
 
 pub(super) fn write_pair(embeddings: &Embeddings, path: &Path) -> Result<(), Failure> {
     let paths_file = paths_files(path).swap_remove(0);
-    write_atomically(&paths_file, |out| write_strings(out, embeddings.paths())).map_err(
-        |source| {
-            Failure::Elsewhere(Error::Write {
-                path: paths_file,
-                source,
-            })
-        },
-    )?;
+    write_atomically(&paths_file, |out| write_strings(out, embeddings.paths()))
+        .map_err(|source| Failure::Elsewhere(Error::Write { path: paths_file, source }))?;
     write_atomically(path, |out: &mut dyn Write| {
         let shape = format!("({}, {})", embeddings.len(), embeddings.dim());
         write_header(out, "<f4", &shape)?;
@@ -85,10 +69,7 @@ fn paths_files(path: &Path) -> Vec<PathBuf> {
 
 fn find_paths_file(path: &Path) -> Result<PathBuf, FileFault> {
     let files = paths_files(path);
-    let names: Vec<String> = files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     let found = files.into_iter().find(|file| file.exists());
     found.ok_or_else(|| FileFault::NoPaths(names.join(" nor in ")))
 }
@@ -103,18 +84,12 @@ fn read_matrix(path: &Path) -> Result<([usize; 2], Vec<f32>), Failure> {
         return Err(array.wrong_shape("embeddings", "[n, d]"));
     };
     array.check_length(4)?;
-    Ok((
-        [n, dim],
-        numbers::read(&mut array.file, n * dim, f32::from_le_bytes)?,
-    ))
+    Ok(([n, dim], numbers::read(&mut array.file, n * dim, f32::from_le_bytes)?))
 }
 
 fn read_strings(path: &Path) -> Result<Vec<String>, Failure> {
     let mut array = NpyFile::open(path)?;
-    let width = array
-        .descr
-        .strip_prefix("<U")
-        .and_then(|width| width.parse::<usize>().ok());
+    let width = array.descr.strip_prefix("<U").and_then(|width| width.parse::<usize>().ok());
     // Without characters, any number of strings would fit into an empty file.
     let Some(width) = width.filter(|width| *width > 0) else {
         return Err(array.wrong_type("paths", "'<U…' (Unicode strings)"));
@@ -130,29 +105,17 @@ fn read_strings(path: &Path) -> Result<Vec<String>, Failure> {
 
 /// Code points padded with zeros at the end.
 fn text(entry: usize, codes: &[u32]) -> Result<String, FileFault> {
-    let length = codes
-        .iter()
-        .rposition(|code| *code != 0)
-        .map_or(0, |last| last + 1);
+    let length = codes.iter().rposition(|code| *code != 0).map_or(0, |last| last + 1);
     let character = |&code: &u32| char::from_u32(code).ok_or(FileFault::NotText { entry, code });
     codes[..length].iter().map(character).collect()
 }
 
 fn write_strings(out: &mut dyn Write, strings: &[String]) -> std::io::Result<()> {
-    let width = strings
-        .iter()
-        .map(|string| string.chars().count())
-        .max()
-        .unwrap_or(0)
-        .max(1);
+    let width = strings.iter().map(|string| string.chars().count()).max().unwrap_or(0).max(1);
     write_header(out, &format!("<U{width}"), &format!("({},)", strings.len()))?;
     for string in strings {
         let codes = string.chars().map(u32::from).chain(std::iter::repeat(0));
-        numbers::write(
-            out,
-            &codes.take(width).collect::<Vec<_>>(),
-            u32::to_le_bytes,
-        )?;
+        numbers::write(out, &codes.take(width).collect::<Vec<_>>(), u32::to_le_bytes)?;
     }
     Ok(())
 }
@@ -189,9 +152,7 @@ impl NpyFile {
         let mut file = BufReader::new(file);
         let mut beginning = Vec::new();
         file.by_ref().take(12).read_to_end(&mut beginning)?;
-        let rest = beginning
-            .strip_prefix(MAGIC)
-            .ok_or_else(|| not_npy("no NumPy signature"))?;
+        let rest = beginning.strip_prefix(MAGIC).ok_or_else(|| not_npy("no NumPy signature"))?;
         let (length, start) = match *rest {
             [1, _, a, b, ..] => (u32::from(u16::from_le_bytes([a, b])), 10),
             [2 | 3, _, a, b, c, d] => (u32::from_le_bytes([a, b, c, d]), 12),
@@ -199,24 +160,14 @@ impl NpyFile {
         };
         let data_start = start + u64::from(length);
         if bytes < data_start {
-            return Err(FileFault::Length {
-                expected: data_start,
-                found: bytes,
-            }
-            .into());
+            return Err(FileFault::Length { expected: data_start, found: bytes }.into());
         }
         let mut header = vec![0; length as usize];
         file.seek(SeekFrom::Start(start))?;
         file.read_exact(&mut header)?;
         let header = String::from_utf8(header).map_err(|_| not_npy("header is not text"))?;
         let (descr, shape) = parse_header(&header)?;
-        Ok(Self {
-            file,
-            start: data_start,
-            bytes,
-            descr,
-            shape,
-        })
+        Ok(Self { file, start: data_start, bytes, descr, shape })
     }
 
     /// Checks that the file holds exactly the array, `width` bytes an element, so that nothing is
@@ -226,10 +177,7 @@ impl NpyFile {
         let data = sizes.fold(1_u64, |product, &size| product.saturating_mul(size as u64));
         let expected = self.start.saturating_add(data);
         if expected != self.bytes {
-            return Err(FileFault::Length {
-                expected,
-                found: self.bytes,
-            });
+            return Err(FileFault::Length { expected, found: self.bytes });
         }
         Ok(())
     }
@@ -238,22 +186,12 @@ impl NpyFile {
         if self.descr.contains('O') {
             return FileFault::Pickled.into();
         }
-        FileFault::WrongType {
-            tensor,
-            found: format!("'{}'", self.descr),
-            expected,
-        }
-        .into()
+        FileFault::WrongType { tensor, found: format!("'{}'", self.descr), expected }.into()
     }
 
     fn wrong_shape(&self, tensor: &'static str, expected: &str) -> Failure {
         let (found, expected) = (self.shape.clone(), expected.to_owned());
-        FileFault::WrongShape {
-            tensor,
-            found,
-            expected,
-        }
-        .into()
+        FileFault::WrongShape { tensor, found, expected }.into()
     }
 }
 
@@ -261,32 +199,20 @@ impl NpyFile {
 /// `{'descr': '<f4', 'fortran_order': False, 'shape': (12, 512), }`.
 fn parse_header(header: &str) -> Result<(String, Vec<usize>), FileFault> {
     let value = |key: &str| {
-        let start = header
-            .find(key)
-            .ok_or_else(|| not_npy(&format!("header without {key}")))?;
+        let start = header.find(key).ok_or_else(|| not_npy(&format!("header without {key}")))?;
         Ok(header[start + key.len()..].trim_start_matches([':', ' ']))
     };
     let descr = value("'descr'")?;
-    let descr = descr
-        .strip_prefix('\'')
-        .and_then(|text| text.split_once('\''));
+    let descr = descr.strip_prefix('\'').and_then(|text| text.split_once('\''));
     let (descr, _) = descr.ok_or_else(|| not_npy("an array of records"))?;
     if value("'fortran_order'")?.starts_with("True") {
         return Err(FileFault::FortranOrder);
     }
-    let shape = value("'shape'")?
-        .strip_prefix('(')
-        .and_then(|text| text.split_once(')'));
+    let shape = value("'shape'")?.strip_prefix('(').and_then(|text| text.split_once(')'));
     let (shape, _) = shape.ok_or_else(|| not_npy("header without a shape"))?;
-    let sizes = shape
-        .split(',')
-        .map(str::trim)
-        .filter(|size| !size.is_empty());
+    let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
     let sizes: Result<Vec<usize>, _> = sizes.map(str::parse).collect();
-    Ok((
-        descr.to_owned(),
-        sizes.map_err(|_| not_npy("a shape that is not numbers"))?,
-    ))
+    Ok((descr.to_owned(), sizes.map_err(|_| not_npy("a shape that is not numbers"))?))
 }
 
 fn not_npy(problem: &str) -> FileFault {
@@ -300,10 +226,7 @@ mod tests {
     #[test]
     fn headers_are_understood_whatever_their_order() {
         let header = "{'shape': (12, 512), 'fortran_order': False, 'descr': '<f4'}   \n";
-        assert_eq!(
-            parse_header(header).unwrap(),
-            ("<f4".to_owned(), vec![12, 512])
-        );
+        assert_eq!(parse_header(header).unwrap(), ("<f4".to_owned(), vec![12, 512]));
         let header = "{'descr': '<U27', 'fortran_order': False, 'shape': (12,), }";
         assert_eq!(parse_header(header).unwrap(), ("<U27".to_owned(), vec![12]));
     }
@@ -329,11 +252,6 @@ mod tests {
     fn text_ends_before_the_padding() {
         assert_eq!(text(0, &[0x61, 0xe9, 0x1f600, 0, 0]).unwrap(), "aé😀");
         assert_eq!(text(0, &[0, 0]).unwrap(), "");
-        assert!(
-            text(3, &[0xd800])
-                .unwrap_err()
-                .to_string()
-                .contains("entry 3")
-        );
+        assert!(text(3, &[0xd800]).unwrap_err().to_string().contains("entry 3"));
     }
 }

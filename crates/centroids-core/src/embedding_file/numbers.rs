@@ -16,13 +16,7 @@ pub(super) fn read<T, const WIDTH: usize>(
     while numbers.len() < count {
         let piece = &mut buffer[..PIECE.min(count - numbers.len()) * WIDTH];
         source.read_exact(piece)?;
-        numbers.extend(
-            piece
-                .as_chunks::<WIDTH>()
-                .0
-                .iter()
-                .map(|bytes| from_bytes(*bytes)),
-        );
+        numbers.extend(piece.as_chunks::<WIDTH>().0.iter().map(|bytes| from_bytes(*bytes)));
     }
     Ok(numbers)
 }

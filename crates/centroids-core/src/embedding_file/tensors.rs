@@ -59,9 +59,7 @@ pub(super) fn write(embeddings: &Embeddings, path: &Path) -> Result<(), Failure>
     }
     let pids: Vec<i64> = embeddings.pids().iter().map(|pid| pid.0).collect();
     let camids = embeddings.camids().iter();
-    let camids: Vec<i64> = camids
-        .map(|camid| camid.map_or(-1, |camid| camid.0.into()))
-        .collect();
+    let camids: Vec<i64> = camids.map(|camid| camid.map_or(-1, |camid| camid.0.into())).collect();
     write_atomically(path, |out: &mut dyn Write| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(header.as_bytes())?;
@@ -136,20 +134,11 @@ fn from_json<T: DeserializeOwned>(
         expected,
         problem: problem.to_string(),
     };
-    texts
-        .get(key)
-        .map(|text| serde_json::from_str(text))
-        .transpose()
-        .map_err(bad)
+    texts.get(key).map(|text| serde_json::from_str(text)).transpose().map_err(bad)
 }
 
 fn wrong_shape(tensor: &'static str, found: &[usize], expected: String) -> Failure {
-    FileFault::WrongShape {
-        tensor,
-        found: found.to_vec(),
-        expected,
-    }
-    .into()
+    FileFault::WrongShape { tensor, found: found.to_vec(), expected }.into()
 }
 
 /// An open safetensors file whose header has been checked against the file's length, so that
@@ -167,15 +156,9 @@ impl TensorFile {
         let found = file.metadata()?.len();
         let mut file = BufReader::new(file);
         let mut beginning = Vec::new();
-        file.by_ref()
-            .take(LENGTH_BYTES + 1)
-            .read_to_end(&mut beginning)?;
+        file.by_ref().take(LENGTH_BYTES + 1).read_to_end(&mut beginning)?;
         let Some((length, [b'{'])) = beginning.split_first_chunk() else {
-            let problem = if found == 0 {
-                "it is empty"
-            } else {
-                "it has no header"
-            };
+            let problem = if found == 0 { "it is empty" } else { "it has no header" };
             return Err(FileFault::NotSafetensors(problem.to_owned()).into());
         };
         let length = u64::from_le_bytes(*length);
@@ -185,11 +168,7 @@ impl TensorFile {
         }
         let start = LENGTH_BYTES + length;
         if found < start {
-            return Err(FileFault::Length {
-                expected: start,
-                found,
-            }
-            .into());
+            return Err(FileFault::Length { expected: start, found }.into());
         }
         let mut header = vec![0; length as usize];
         file.seek(SeekFrom::Start(LENGTH_BYTES))?;
@@ -201,25 +180,14 @@ impl TensorFile {
         if found != expected {
             return Err(FileFault::Length { expected, found }.into());
         }
-        Ok(Self {
-            file,
-            header,
-            start,
-        })
+        Ok(Self { file, header, start })
     }
 
     fn shape(&self, tensor: &'static str, expected: Dtype) -> Result<&[usize], FileFault> {
-        let info = self
-            .header
-            .info(tensor)
-            .ok_or(FileFault::MissingTensor(tensor))?;
+        let info = self.header.info(tensor).ok_or(FileFault::MissingTensor(tensor))?;
         if info.dtype != expected {
             let (found, expected) = (format!("{:?}", info.dtype), type_name(expected));
-            return Err(FileFault::WrongType {
-                tensor,
-                found,
-                expected,
-            });
+            return Err(FileFault::WrongType { tensor, found, expected });
         }
         Ok(&info.shape)
     }
@@ -230,12 +198,8 @@ impl TensorFile {
         count: usize,
         from_bytes: impl Fn([u8; WIDTH]) -> T,
     ) -> Result<Vec<T>, Failure> {
-        let info = self
-            .header
-            .info(tensor)
-            .ok_or(FileFault::MissingTensor(tensor))?;
-        self.file
-            .seek(SeekFrom::Start(self.start + info.data_offsets.0 as u64))?;
+        let info = self.header.info(tensor).ok_or(FileFault::MissingTensor(tensor))?;
+        self.file.seek(SeekFrom::Start(self.start + info.data_offsets.0 as u64))?;
         Ok(numbers::read(&mut self.file, count, from_bytes)?)
     }
 }
@@ -253,36 +217,19 @@ mod tests {
 
     #[test]
     fn only_this_version_is_read() {
-        let error = |format: &str| {
-            check_format(Some(&format.to_owned()))
-                .unwrap_err()
-                .to_string()
-        };
+        let error = |format: &str| check_format(Some(&format.to_owned())).unwrap_err().to_string();
         assert!(check_format(Some(&FORMAT.to_owned())).is_ok());
         assert!(error("centroids.embeddings.v2").contains("upgrade centroids"));
         assert!(error("centroids.embeddings.v0").contains("embed the images again"));
         assert!(error("centroids.model.v1").contains("not an embedding file"));
         assert!(error("pt").contains("not an embedding file"));
-        assert!(
-            check_format(None)
-                .unwrap_err()
-                .to_string()
-                .contains("has no `format`")
-        );
+        assert!(check_format(None).unwrap_err().to_string().contains("has no `format`"));
     }
 
     #[test]
     fn cameras_are_minus_one_or_a_number() {
-        assert_eq!(
-            cameras(&[-1, 0, 7]).unwrap(),
-            [None, Some(CamId(0)), Some(CamId(7))]
-        );
-        assert!(
-            cameras(&[0, -2])
-                .unwrap_err()
-                .to_string()
-                .contains("-2 in row 1")
-        );
+        assert_eq!(cameras(&[-1, 0, 7]).unwrap(), [None, Some(CamId(0)), Some(CamId(7))]);
+        assert!(cameras(&[0, -2]).unwrap_err().to_string().contains("-2 in row 1"));
         assert!(cameras(&[1 << 32]).is_err());
     }
 }

@@ -32,10 +32,7 @@ pub(super) fn score_nearest(
         }
         score_classes(&nearest, &pids, query.pids()[i])
     });
-    Scores {
-        by_query,
-        gallery_units: pids.len(),
-    }
+    Scores { by_query, gallery_units: pids.len() }
 }
 
 /// Each identity is as near as the mean of its images that count.
@@ -63,10 +60,7 @@ pub(super) fn score_centroids(
             by_query[i] = score;
         }
     }
-    Scores {
-        by_query,
-        gallery_units: rows_by_pid(gallery.pids()).len(),
-    }
+    Scores { by_query, gallery_units: rows_by_pid(gallery.pids()).len() }
 }
 
 /// The queries for which the same camera is left out of every identity.
@@ -76,11 +70,7 @@ fn queries_by_left_out_camera(
 ) -> BTreeMap<Option<CamId>, Vec<usize>> {
     let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for (i, &camid) in query.camids().iter().enumerate() {
-        let left_out = if cameras == CameraRule::Cross {
-            camid
-        } else {
-            None
-        };
+        let left_out = if cameras == CameraRule::Cross { camid } else { None };
         groups.entry(left_out).or_default().push(i);
     }
     groups
@@ -101,9 +91,7 @@ fn leave_out_own_camera(
     };
     let camid = query.camids()[i];
     let all = means.rows(own).iter().copied();
-    let rest: Vec<usize> = all
-        .filter(|&row| !CamId::same(camid, gallery.camids()[row]))
-        .collect();
+    let rest: Vec<usize> = all.filter(|&row| !CamId::same(camid, gallery.camids()[row])).collect();
     distances[own] = match rest.len() {
         0 => f64::INFINITY,
         len if len == means.rows(own).len() => distances[own],

@@ -25,8 +25,5 @@ pub(super) fn score(
             }
         })
     });
-    Scores {
-        by_query,
-        gallery_units: images.len(),
-    }
+    Scores { by_query, gallery_units: images.len() }
 }

@@ -38,24 +38,17 @@ pub(super) fn score(
             }
         })
     });
-    Scores {
-        by_query,
-        gallery_units: centroids.len(),
-    }
+    Scores { by_query, gallery_units: centroids.len() }
 }
 
 /// The published fault: gallery image `j` is taken to come from the camera of entry `j` of the list
 /// `[query; gallery]`. Junk is in neither list, as the datasets are read without it.
 fn cameras_from_wrong_list(query: &Embeddings, gallery: &Embeddings) -> Vec<Option<CamId>> {
     let without_junk = |set: &Embeddings| -> Vec<usize> {
-        (0..set.len())
-            .filter(|&row| set.pids()[row] != Pid::JUNK)
-            .collect()
+        (0..set.len()).filter(|&row| set.pids()[row] != Pid::JUNK).collect()
     };
     let rows = without_junk(gallery);
-    let queries = without_junk(query)
-        .into_iter()
-        .map(|row| query.camids()[row]);
+    let queries = without_junk(query).into_iter().map(|row| query.camids()[row]);
     let wrong_list = queries.chain(rows.iter().map(|&row| gallery.camids()[row]));
     let mut believed = gallery.camids().to_vec();
     for (&row, camid) in rows.iter().zip(wrong_list) {
@@ -78,10 +71,7 @@ fn centroids_with_cameras<'a>(
     for (pid, rows) in rows_by_pid(gallery.pids()) {
         let first_of_pid = cameras_of.len();
         for &left_out in query_cameras.get(&pid).into_iter().flatten() {
-            let others = rows
-                .iter()
-                .copied()
-                .filter(|&row| !CamId::same(left_out, believed[row]));
+            let others = rows.iter().copied().filter(|&row| !CamId::same(left_out, believed[row]));
             let others: Vec<usize> = others.collect();
             let cameras: Cameras = others.iter().map(|&row| believed[row]).collect();
             if !others.is_empty() && !cameras_of[first_of_pid..].contains(&cameras) {
@@ -123,13 +113,7 @@ mod tests {
 
     #[test]
     fn one_centroid_per_query_camera_and_set_of_cameras() {
-        let query = set(&[
-            (0.0, 5, 0),
-            (0.0, 5, 1),
-            (0.0, 5, 3),
-            (0.0, 5, 4),
-            (0.0, 6, 2),
-        ]);
+        let query = set(&[(0.0, 5, 0), (0.0, 5, 1), (0.0, 5, 3), (0.0, 5, 4), (0.0, 6, 2)]);
         let gallery = set(&[
             (1.0, 5, 0),
             (2.0, 5, 1),

@@ -84,10 +84,7 @@ impl Report {
     /// # Panics
     /// If `k` is not within 1..=[`MAX_RANK`].
     pub fn rank(&self, k: usize) -> f64 {
-        assert!(
-            (1..=MAX_RANK).contains(&k),
-            "rank-{k} is not kept: 1 to {MAX_RANK} are"
-        );
+        assert!((1..=MAX_RANK).contains(&k), "rank-{k} is not kept: 1 to {MAX_RANK} are");
         self.cmc[k - 1]
     }
 }
@@ -101,9 +98,7 @@ fn cumulative_matches(valid: &[QueryScore]) -> Vec<f64> {
         *found += at_rank;
         Some(*found)
     });
-    found
-        .map(|found| f64::from(found) / valid.len() as f64)
-        .collect()
+    found.map(|found| f64::from(found) / valid.len() as f64).collect()
 }
 
 impl Serialize for Report {
@@ -149,22 +144,13 @@ mod tests {
         };
         let mut scores: Vec<_> = first_ranks.iter().map(score).map(Some).collect();
         scores.push(None);
-        Report::new(
-            Unit::Centroid,
-            CameraRule::Market,
-            Some(Preset::Paper),
-            &scores,
-            60,
-        )
+        Report::new(Unit::Centroid, CameraRule::Market, Some(Preset::Paper), &scores, 60)
     }
 
     #[test]
     fn cmc_counts_queries_found_up_to_each_rank() {
         let report = report(&[1, 4, 50, 51]).unwrap();
-        assert_eq!(
-            [1, 3, 4, 49, 50].map(|k| report.rank(k)),
-            [0.25, 0.25, 0.5, 0.5, 0.75]
-        );
+        assert_eq!([1, 3, 4, 49, 50].map(|k| report.rank(k)), [0.25, 0.25, 0.5, 0.5, 0.75]);
         assert_eq!((report.valid_queries, report.skipped_queries), (4, 1));
         assert_eq!(report.average_precision[3..], [Some(1.0 / 51.0), None]);
     }

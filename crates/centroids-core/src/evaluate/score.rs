@@ -32,9 +32,7 @@ impl QueryScore {
         let keyed = |kind: Standing| {
             let standing = &standing;
             let candidates = distances.iter().copied().enumerate();
-            candidates
-                .filter(move |&(i, _)| standing(i) == kind)
-                .map(|(i, distance)| (distance, i))
+            candidates.filter(move |&(i, _)| standing(i) == kind).map(|(i, distance)| (distance, i))
         };
         let precedes = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         let mut relevant: Vec<_> = keyed(Standing::Relevant).collect();
@@ -76,13 +74,7 @@ mod tests {
     #[test]
     fn precision_is_averaged_over_the_relevant_ranks() {
         // Order: wrong, relevant, relevant, wrong, relevant → precisions 1/2, 2/3, 3/5.
-        let order = [
-            (0.5, Relevant),
-            (0.1, Wrong),
-            (0.3, Relevant),
-            (0.2, Relevant),
-            (0.4, Wrong),
-        ];
+        let order = [(0.5, Relevant), (0.1, Wrong), (0.3, Relevant), (0.2, Relevant), (0.4, Wrong)];
         let score = score(&order).unwrap();
         assert!(
             (score.average_precision - (1.0 / 2.0 + 2.0 / 3.0 + 3.0 / 5.0) / 3.0).abs() < 1e-15
@@ -93,24 +85,13 @@ mod tests {
 
     #[test]
     fn equal_distances_rank_by_index() {
-        assert_eq!(
-            score(&[(1.0, Relevant), (1.0, Wrong)]).unwrap().first_rank,
-            1
-        );
-        assert_eq!(
-            score(&[(1.0, Wrong), (1.0, Relevant)]).unwrap().first_rank,
-            2
-        );
+        assert_eq!(score(&[(1.0, Relevant), (1.0, Wrong)]).unwrap().first_rank, 1);
+        assert_eq!(score(&[(1.0, Wrong), (1.0, Relevant)]).unwrap().first_rank, 2);
     }
 
     #[test]
     fn what_is_left_out_takes_no_rank() {
-        assert_eq!(
-            score(&[(0.1, LeftOut), (0.2, Relevant)])
-                .unwrap()
-                .first_rank,
-            1
-        );
+        assert_eq!(score(&[(0.1, LeftOut), (0.2, Relevant)]).unwrap().first_rank, 1);
     }
 
     #[test]

@@ -36,10 +36,7 @@ fn assert_close(found: &Option<Vec<f64>>, expected: &Option<Vec<f64>>, of: Centr
     // The oracle's unit vectors are rounded to f32.
     let tolerance = if of == CentroidOf::Raw { 1e-13 } else { 1e-7 };
     for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
-        assert!(
-            (found - expected).abs() <= tolerance,
-            "{found} instead of {expected}"
-        );
+        assert!((found - expected).abs() <= tolerance, "{found} instead of {expected}");
     }
 }
 

@@ -16,15 +16,13 @@ fn sets() -> impl Strategy<Value = Embeddings> {
         (prop::collection::vec(image, 0..9), text).prop_map(move |(images, text)| {
             let (model, normalized, name) = text;
             let pids: Vec<Pid> = images.iter().map(|image| Pid(image.0)).collect();
-            let names = pids
-                .iter()
-                .filter_map(|pid| Some((*pid, name.clone()?)))
-                .collect();
+            let names = pids.iter().filter_map(|pid| Some((*pid, name.clone()?))).collect();
             let camids = images.iter().map(|image| image.1.map(CamId)).collect();
             let paths = images.iter().map(|image| image.3.clone()).collect();
             let values = images.into_iter().flat_map(|image| image.2).collect();
             let set = Embeddings::new(dim, values, pids, camids, paths).unwrap();
-            set.with_model(model)
+            set.with_model_path(format!("/runs/{model}"))
+                .with_model(model)
                 .with_normalized(normalized)
                 .with_pid_names(names)
         })
@@ -87,10 +85,7 @@ proptest! {
 /// A file of the first version, kept as it was written then.
 #[test]
 fn files_of_version_1_are_read() {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/core/embeddings_v1.safetensors"
-    );
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/core/embeddings_v1.safetensors");
     assert_eq!(Embeddings::load(Path::new(file)).unwrap(), version_1_set());
 }
 
@@ -112,9 +107,7 @@ fn version_1_set() -> Embeddings {
 fn files_that_are_not_there_name_themselves() {
     let message = load_error(Path::new("/nowhere/gallery.safetensors"));
     assert_eq!(message, "cannot read /nowhere/gallery.safetensors");
-    let error = version_1_set()
-        .save(Path::new("/nowhere/gallery.npy"))
-        .unwrap_err();
+    let error = version_1_set().save(Path::new("/nowhere/gallery.npy")).unwrap_err();
     assert_eq!(error.to_string(), "cannot write /nowhere/gallery_paths.npy");
     let message = load_error(Path::new("gallery.parquet"));
     assert!(message.starts_with("gallery.parquet: embedding files end in .safetensors or .npy"));
@@ -124,13 +117,7 @@ fn files_that_are_not_there_name_themselves() {
 fn sets_of_other_dimensions_are_not_compared() {
     let set = version_1_set();
     let narrow = Embeddings::new(2, vec![], vec![], vec![], vec![]).unwrap();
-    let error = evaluate(
-        &set,
-        &narrow,
-        Unit::Nearest,
-        CameraRule::Any,
-        &Metric::default(),
-    );
+    let error = evaluate(&set, &narrow, Unit::Nearest, CameraRule::Any, &Metric::default());
     assert_eq!(
         error.unwrap_err().to_string(),
         "query has 3 dimensions but gallery has 2: embed both with the same model"
@@ -149,10 +136,7 @@ struct Parts {
 
 impl Parts {
     fn sound() -> Self {
-        let floats = [1.0_f32, 2.0, 3.0, 4.0]
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect();
+        let floats = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
         let longs = |values: [i64; 2]| values.iter().flat_map(|x| x.to_le_bytes()).collect();
         let text = |key: &str, text: &str| (key.to_owned(), text.to_owned());
         Self {
@@ -161,11 +145,7 @@ impl Parts {
                 ("pids", (Dtype::I64, vec![2], longs([5, 6]))),
                 ("camids", (Dtype::I64, vec![2], longs([0, -1]))),
             ]),
-            texts: [
-                text("format", FORMAT),
-                text("paths", r#"["a.jpg","b.jpg"]"#),
-            ]
-            .into(),
+            texts: [text("format", FORMAT), text("paths", r#"["a.jpg","b.jpg"]"#)].into(),
         }
     }
 
@@ -187,10 +167,7 @@ fn assert_refused(spoil: impl FnOnce(&mut Parts), says: &[&str]) {
     spoil(&mut parts);
     let path = parts.write(folder.path());
     let message = load_error(&path);
-    assert!(
-        message.starts_with(&format!("{}: ", path.display())),
-        "{message}"
-    );
+    assert!(message.starts_with(&format!("{}: ", path.display())), "{message}");
     for said in says {
         assert!(message.contains(said), "`{said}` in: {message}");
     }
@@ -212,10 +189,7 @@ fn values_that_are_not_finite_are_refused() {
             data[8..12].copy_from_slice(&value.to_le_bytes());
         }
     };
-    assert_refused(
-        put(f32::NAN),
-        &["embedding 1 (b.jpg) holds NaN in dimension 0"],
-    );
+    assert_refused(put(f32::NAN), &["embedding 1 (b.jpg) holds NaN in dimension 0"]);
     assert_refused(put(f32::NEG_INFINITY), &["embedding 1 (b.jpg) holds -inf"]);
 }
 
@@ -228,10 +202,7 @@ fn files_for_another_purpose_are_refused() {
     };
     assert_refused(|parts| parts.texts.clear(), &["no embedding file", FORMAT]);
     assert_refused(format("pt"), &["format `pt` is not an embedding file's"]);
-    assert_refused(
-        format("centroids.embeddings.v2"),
-        &["newer version", "upgrade"],
-    );
+    assert_refused(format("centroids.embeddings.v2"), &["newer version", "upgrade"]);
     assert_refused(format("centroids.embeddings.v0"), &["too old", "again"]);
 }
 
@@ -253,9 +224,7 @@ fn missing_parts_are_named() {
 fn wrong_types_and_shapes_are_named() {
     let change = |name: &'static str, dtype: Dtype, shape: &'static [usize], bytes: usize| {
         move |parts: &mut Parts| {
-            parts
-                .tensors
-                .insert(name, (dtype, shape.to_vec(), vec![0; bytes]));
+            parts.tensors.insert(name, (dtype, shape.to_vec(), vec![0; bytes]));
         }
     };
     let float16 = change("embeddings", Dtype::F16, &[2, 2], 8);
@@ -263,10 +232,7 @@ fn wrong_types_and_shapes_are_named() {
     let int32 = change("pids", Dtype::I32, &[2], 8);
     assert_refused(int32, &["`pids` has type I32 instead of I64"]);
     let cube = change("embeddings", Dtype::F32, &[2, 1, 2], 16);
-    assert_refused(
-        cube,
-        &["`embeddings` has shape [2, 1, 2] instead of [n, d]"],
-    );
+    assert_refused(cube, &["`embeddings` has shape [2, 1, 2] instead of [n, d]"]);
     let three = change("camids", Dtype::I64, &[3], 24);
     assert_refused(three, &["`camids` has shape [3] instead of [2]"]);
     let flat = change("embeddings", Dtype::F32, &[2, 0], 0);
@@ -280,14 +246,8 @@ fn wrong_metadata_is_named() {
             parts.texts.insert(key.to_owned(), text.to_owned());
         }
     };
-    assert_refused(
-        put("paths", "a.jpg"),
-        &["metadata `paths` is not a JSON array"],
-    );
-    assert_refused(
-        put("paths", r#"["a.jpg"]"#),
-        &["`paths` has 1 entries for 2 embeddings"],
-    );
+    assert_refused(put("paths", "a.jpg"), &["metadata `paths` is not a JSON array"]);
+    assert_refused(put("paths", r#"["a.jpg"]"#), &["`paths` has 1 entries for 2 embeddings"]);
     assert_refused(
         put("normalized", "perhaps"),
         &["metadata `normalized` is not `true` or `false`"],
@@ -306,10 +266,7 @@ fn message_for(name: &str, bytes: &[u8]) -> String {
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
     let message = load_error(&path);
-    message
-        .strip_prefix(&format!("{}: ", path.display()))
-        .unwrap()
-        .to_owned()
+    message.strip_prefix(&format!("{}: ", path.display())).unwrap().to_owned()
 }
 
 #[test]
@@ -330,10 +287,7 @@ fn cut_and_prolonged_files_are_refused() {
     let bytes = fs::read(&path).unwrap();
     for length in [30, bytes.len() - 1] {
         let message = message_for("set.safetensors", &bytes[..length]);
-        assert!(
-            message.starts_with(&format!("{length} bytes long")),
-            "{message}"
-        );
+        assert!(message.starts_with(&format!("{length} bytes long")), "{message}");
         assert!(message.contains("truncated"), "{message}");
     }
     let message = message_for("set.safetensors", &[&bytes[..], b"?"].concat());
@@ -342,13 +296,7 @@ fn cut_and_prolonged_files_are_refused() {
 
 fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
     let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
-    [
-        b"\x93NUMPY\x01\0",
-        &(header.len() as u16).to_le_bytes()[..],
-        header.as_bytes(),
-        data,
-    ]
-    .concat()
+    [b"\x93NUMPY\x01\0", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
 }
 
 #[test]
@@ -370,29 +318,16 @@ fn npy_files_of_another_kind_are_refused() {
 fn npy_paths_of_another_kind_name_the_paths_file() {
     let error = |paths: &[u8]| {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(
-            folder.path().join("embeddings.npy"),
-            npy("<f4", "(1, 1)", &[0; 4]),
-        )
-        .unwrap();
+        fs::write(folder.path().join("embeddings.npy"), npy("<f4", "(1, 1)", &[0; 4])).unwrap();
         fs::write(folder.path().join("paths.npy"), paths).unwrap();
         load_error(&folder.path().join("embeddings.npy"))
     };
     let message = error(&npy("|O", "(1,)", b"\x80\x04N."));
-    assert!(
-        message.contains("paths.npy: holds pickled Python objects"),
-        "{message}"
-    );
+    assert!(message.contains("paths.npy: holds pickled Python objects"), "{message}");
     let message = error(&npy("<U0", "(9000000000000000000,)", b""));
-    assert!(
-        message.contains("paths.npy: `paths` has type '<U0'"),
-        "{message}"
-    );
+    assert!(message.contains("paths.npy: `paths` has type '<U0'"), "{message}");
     let message = error(&npy("<U1", "(1,)", &[0, 0xd8, 0, 0]));
-    assert!(
-        message.contains("paths.npy: entry 0 is not Unicode text"),
-        "{message}"
-    );
+    assert!(message.contains("paths.npy: entry 0 is not Unicode text"), "{message}");
     let message = error(&npy("<U1", "(2,)", &[0; 8]));
     assert!(
         message.contains("embeddings.npy: `paths` has 2 entries for 1 embeddings"),

@@ -22,41 +22,28 @@ pub(crate) fn manifest(folder: &Path) -> Value {
 }
 
 pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value[key]
-        .as_array()
-        .unwrap_or_else(|| panic!("`{key}` is a list"))
+    value[key].as_array().unwrap_or_else(|| panic!("`{key}` is a list"))
 }
 
 pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("`{key}` is text"))
+    value[key].as_str().unwrap_or_else(|| panic!("`{key}` is text"))
 }
 
 /// A number, also one at the beginning of a text such as `1e-6 (float32 division)`.
 pub(crate) fn number(value: &Value, key: &str) -> f64 {
     let first_word = value[key].as_str().and_then(|text| text.split(' ').next());
     let parsed = first_word.and_then(|word| word.parse().ok());
-    value[key]
-        .as_f64()
-        .or(parsed)
-        .unwrap_or_else(|| panic!("`{key}` is a number"))
+    value[key].as_f64().or(parsed).unwrap_or_else(|| panic!("`{key}` is a number"))
 }
 
 pub(crate) fn count(value: &Value, key: &str) -> usize {
-    value[key]
-        .as_u64()
-        .unwrap_or_else(|| panic!("`{key}` is a count")) as usize
+    value[key].as_u64().unwrap_or_else(|| panic!("`{key}` is a count")) as usize
 }
 
 /// The metric of a case that says `distance` and, under the given key, whether it normalises.
 pub(crate) fn metric(case: &Value, normalize: &str) -> Metric {
     let distance: Distance = text(case, "distance").parse().unwrap();
-    Metric {
-        distance,
-        normalize: case[normalize].as_bool().unwrap(),
-        ..Metric::default()
-    }
+    Metric { distance, normalize: case[normalize].as_bool().unwrap(), ..Metric::default() }
 }
 
 /// Tensors of a file as plain numbers.
@@ -81,30 +68,14 @@ impl Tensors<'_> {
 
     fn numbers<T, const WIDTH: usize>(&self, name: &str, from: fn([u8; WIDTH]) -> T) -> Vec<T> {
         let tensor = self.0.tensor(name).unwrap();
-        tensor
-            .data()
-            .as_chunks::<WIDTH>()
-            .0
-            .iter()
-            .map(|bytes| from(*bytes))
-            .collect()
+        tensor.data().as_chunks::<WIDTH>().0.iter().map(|bytes| from(*bytes)).collect()
     }
 }
 
 /// Embeddings without names or paths; camera −1 is unknown.
 pub(crate) fn embeddings(values: Vec<f32>, pids: &[i64], camids: &[i64]) -> Embeddings {
-    let camids = camids
-        .iter()
-        .map(|&camid| u32::try_from(camid).ok().map(CamId))
-        .collect();
+    let camids = camids.iter().map(|&camid| u32::try_from(camid).ok().map(CamId)).collect();
     let dim = values.len() / pids.len();
     let paths = vec![String::new(); pids.len()];
-    Embeddings::new(
-        dim,
-        values,
-        pids.iter().copied().map(Pid).collect(),
-        camids,
-        paths,
-    )
-    .unwrap()
+    Embeddings::new(dim, values, pids.iter().copied().map(Pid).collect(), camids, paths).unwrap()
 }

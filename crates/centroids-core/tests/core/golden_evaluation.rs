@@ -56,10 +56,7 @@ impl Set<'_> {
 
     fn close(&self, what: &str, found: f64, expected: f64, of: &str) {
         let tolerance = number(self.tolerance, of);
-        assert!(
-            (found - expected).abs() <= tolerance,
-            "{what}: {found} instead of {expected}"
-        );
+        assert!((found - expected).abs() <= tolerance, "{what}: {found} instead of {expected}");
     }
 
     fn name(&self, result: &Value) -> String {
@@ -82,46 +79,20 @@ impl Set<'_> {
     fn check_report(&self, result: &Value, report: &Report) {
         let name = self.name(result);
         self.check_average_precision(result, &report.average_precision);
-        self.close(
-            &format!("{name} mAP"),
-            report.map,
-            number(result, "mAP"),
-            "mAP",
-        );
-        assert_eq!(
-            report.valid_queries,
-            count(result, "valid_queries"),
-            "{name}"
-        );
-        assert_eq!(
-            report.valid_queries + report.skipped_queries,
-            self.query.len(),
-            "{name}"
-        );
-        assert_eq!(
-            report.gallery_units,
-            count(result, "gallery_rows_scored"),
-            "{name}"
-        );
+        self.close(&format!("{name} mAP"), report.map, number(result, "mAP"), "mAP");
+        assert_eq!(report.valid_queries, count(result, "valid_queries"), "{name}");
+        assert_eq!(report.valid_queries + report.skipped_queries, self.query.len(), "{name}");
+        assert_eq!(report.gallery_units, count(result, "gallery_rows_scored"), "{name}");
         let cmc = self.tensors.f32(text(result, "cmc_tensor"));
         assert_eq!(cmc.len(), count(result, "cmc_length"), "{name}");
         // A curve that ends early has found everything.
-        let padded = cmc
-            .iter()
-            .copied()
-            .map(f64::from)
-            .chain(std::iter::repeat(1.0));
+        let padded = cmc.iter().copied().map(f64::from).chain(std::iter::repeat(1.0));
         for (i, (found, expected)) in report.cmc.iter().zip(padded).enumerate() {
             self.close(&format!("{name} rank-{}", i + 1), *found, expected, "cmc");
         }
         for (k, expected) in result["top_k"].as_object().unwrap() {
             let found = report.rank(k.parse().unwrap());
-            self.close(
-                &format!("{name} top-{k}"),
-                found,
-                expected.as_f64().unwrap(),
-                "top_k",
-            );
+            self.close(&format!("{name} top-{k}"), found, expected.as_f64().unwrap(), "top_k");
         }
     }
 
@@ -129,10 +100,7 @@ impl Set<'_> {
     fn stored_centroids(&self, mode: &str) -> Option<Vec<f32>> {
         let names = self.tensors.0.names();
         let prefix = format!("{mode}.centroids");
-        names
-            .into_iter()
-            .find(|name| name.starts_with(&prefix))
-            .map(|name| self.tensors.f32(name))
+        names.into_iter().find(|name| name.starts_with(&prefix)).map(|name| self.tensors.f32(name))
     }
 
     fn assert_centroid(&self, what: &str, found: impl Iterator<Item = f64>, expected: &[f32]) {
@@ -191,10 +159,7 @@ fn only_the_published_preset_depends_on_the_order() {
         let order: Vec<usize> = order.into_iter().map(|row| row as usize).collect();
         let permuted = set.gallery.select(&order);
         let expected = &set.entry["order_dependence"];
-        let presets = [
-            (Preset::PaperAsPublished, "legacy_mAP"),
-            (Preset::Paper, "correct_mAP"),
-        ];
+        let presets = [(Preset::PaperAsPublished, "legacy_mAP"), (Preset::Paper, "correct_mAP")];
         for (preset, key) in presets {
             let report = evaluate_preset(&set.query, &permuted, preset, &Metric::default());
             set.close(key, report.unwrap().map, number(expected, key), "mAP");
@@ -220,11 +185,7 @@ fn distances_are_the_reference_s() {
             let n = rows.len() / set.gallery.dim();
             let rows = golden::embeddings(rows, &vec![0; n], &vec![0; n]);
             let unit = |set: &Embeddings| {
-                if metric.normalize {
-                    set.to_normalized()
-                } else {
-                    set.clone()
-                }
+                if metric.normalize { set.to_normalized() } else { set.clone() }
             };
             let (query, rows) = (unit(&set.query), unit(&rows));
             for (at, expected) in set.tensors.f32(&stored).into_iter().enumerate() {
@@ -236,10 +197,7 @@ fn distances_are_the_reference_s() {
                 };
                 let found = metric.distance.between(q, g);
                 let error = (found - f64::from(expected)).abs();
-                assert!(
-                    error <= tolerance,
-                    "{stored} at {at}: {found} instead of {expected}"
-                );
+                assert!(error <= tolerance, "{stored} at {at}: {found} instead of {expected}");
             }
         }
     });
@@ -273,16 +231,10 @@ fn camera_safe_centroids_are_the_reference_s() {
             let (pid, bits) = (Pid(pids[row]), camera_bits[row]);
             let made_for = |camera: &CamId| cameras_without(&set.gallery, pid, *camera) == bits;
             let queries = set.query.pids().iter().zip(set.query.camids());
-            let cameras = queries
-                .filter(|(query, _)| **query == pid)
-                .filter_map(|(_, c)| *c);
+            let cameras = queries.filter(|(query, _)| **query == pid).filter_map(|(_, c)| *c);
             let camera = cameras.into_iter().find(made_for).unwrap();
             let found = sums.centroid(pid, Some(camera)).unwrap();
-            set.assert_centroid(
-                &format!("{pid} without {camera}"),
-                found.into_iter(),
-                expected,
-            );
+            set.assert_centroid(&format!("{pid} without {camera}"), found.into_iter(), expected);
         }
     });
 }
@@ -290,10 +242,6 @@ fn camera_safe_centroids_are_the_reference_s() {
 /// Bit set of the cameras of a pid's images, but one.
 fn cameras_without(gallery: &Embeddings, pid: Pid, camera: CamId) -> i64 {
     let images = gallery.pids().iter().zip(gallery.camids());
-    let cameras = images
-        .filter(|(other, _)| **other == pid)
-        .filter_map(|(_, camid)| *camid);
-    cameras
-        .filter(|other| *other != camera)
-        .fold(0, |bits, camid| bits | 1 << camid.0)
+    let cameras = images.filter(|(other, _)| **other == pid).filter_map(|(_, camid)| *camid);
+    cameras.filter(|other| *other != camera).fold(0, |bits, camid| bits | 1 << camid.0)
 }

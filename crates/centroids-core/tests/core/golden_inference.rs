@@ -22,10 +22,7 @@ fn pair(folder: &Path, output: &Value) -> Embeddings {
 }
 
 fn find_output<'a>(manifest: &'a Value, name: &str) -> &'a Value {
-    list(manifest, "outputs")
-        .iter()
-        .find(|output| text(output, "name") == name)
-        .unwrap()
+    list(manifest, "outputs").iter().find(|output| text(output, "name") == name).unwrap()
 }
 
 /// Query vectors are stored without paths: the manifest has them.
@@ -33,13 +30,7 @@ fn queries(folder: &Path, file: &str, paths: &[String]) -> Embeddings {
     let together = tempfile::tempdir().unwrap();
     let path: PathBuf = together.path().join("embeddings.npy");
     let n = paths.len();
-    let named = Embeddings::new(
-        1,
-        vec![0.0; n],
-        vec![Pid(0); n],
-        vec![None; n],
-        paths.to_vec(),
-    );
+    let named = Embeddings::new(1, vec![0.0; n], vec![Pid(0); n], vec![None; n], paths.to_vec());
     named.unwrap().save(&path).unwrap();
     fs::copy(folder.join(file), &path).unwrap();
     Embeddings::load(&path).unwrap()
@@ -48,9 +39,7 @@ fn queries(folder: &Path, file: &str, paths: &[String]) -> Embeddings {
 fn ranked<T: Clone>(result: &Value, key: &str, item: impl Fn(&Value) -> T) -> Ranked<T> {
     let items = list(result, key).iter().map(item);
     let distances = list(result, "distances").iter();
-    items
-        .zip(distances.map(|distance| distance.as_f64().unwrap()))
-        .collect()
+    items.zip(distances.map(|distance| distance.as_f64().unwrap())).collect()
 }
 
 /// Distances within the tolerance, and the same order unless the reference's own is in doubt.
@@ -61,16 +50,9 @@ fn assert_ranked<T: PartialEq + std::fmt::Debug>(
 ) {
     assert_eq!(found.len(), expected.len(), "{}", case.of);
     for (found, expected) in found.iter().zip(expected) {
-        assert!(
-            !case.order_is_certain || found.0 == expected.0,
-            "{found:?}: {expected:?}"
-        );
+        assert!(!case.order_is_certain || found.0 == expected.0, "{found:?}: {expected:?}");
         let error = (found.1 - expected.1).abs();
-        assert!(
-            error <= case.tolerance,
-            "{found:?} instead of {expected:?} in {}",
-            case.of
-        );
+        assert!(error <= case.tolerance, "{found:?} instead of {expected:?} in {}", case.of);
     }
 }
 
@@ -130,14 +112,9 @@ fn pairs_are_read_as_they_were_written() {
     let manifest = golden::manifest(&folder);
     for output in list(&manifest, "outputs") {
         let set = pair(&folder, output);
-        let paths: Vec<&str> = list(output, "paths")
-            .iter()
-            .map(|p| p.as_str().unwrap())
-            .collect();
+        let paths: Vec<&str> = list(output, "paths").iter().map(|p| p.as_str().unwrap()).collect();
         assert_eq!(set.paths(), paths);
-        let shape = list(output, "shape")
-            .iter()
-            .map(|size| size.as_u64().unwrap() as usize);
+        let shape = list(output, "shape").iter().map(|size| size.as_u64().unwrap() as usize);
         assert_eq!(shape.collect::<Vec<_>>(), [set.len(), set.dim()]);
     }
 }
@@ -145,19 +122,9 @@ fn pairs_are_read_as_they_were_written() {
 #[test]
 fn similar_rows_are_found_in_the_reference_s_order() {
     for_each_query(|case, query, expected| {
-        let hits = search(
-            query,
-            None,
-            &case.rows,
-            case.k,
-            Unit::Instance,
-            &case.metric,
-        )
-        .unwrap();
+        let hits = search(query, None, &case.rows, case.k, Unit::Instance, &case.metric).unwrap();
         let found = hits.iter().map(|hit| (hit.example, hit.distance)).collect();
-        let expected = ranked(expected, "indices", |index| {
-            index.as_u64().unwrap() as usize
-        });
+        let expected = ranked(expected, "indices", |index| index.as_u64().unwrap() as usize);
         assert_ranked(case, &found, &expected);
     });
 }
@@ -168,19 +135,8 @@ fn identities_are_found_from_their_images() {
         if case.of != "centroids" {
             return;
         }
-        let hits = search(
-            query,
-            None,
-            &case.images,
-            case.k,
-            Unit::Centroid,
-            &case.metric,
-        )
-        .unwrap();
-        let found = hits
-            .iter()
-            .map(|hit| (name(&case.images, hit.pid), hit.distance))
-            .collect();
+        let hits = search(query, None, &case.images, case.k, Unit::Centroid, &case.metric).unwrap();
+        let found = hits.iter().map(|hit| (name(&case.images, hit.pid), hit.distance)).collect();
         let expected = ranked(expected, "paths", |path| path.as_str().unwrap().to_owned());
         assert_ranked(case, &found, &expected);
     });
@@ -193,31 +149,17 @@ fn centroids_are_the_reference_s() {
     };
     let manifest = golden::manifest(&folder);
     let atol = number(&manifest["tolerance"], "embeddings_atol");
-    let means = centroids(
-        &pair(&folder, find_output(&manifest, "embeddings")),
-        CentroidOf::Raw,
-    );
+    let means = centroids(&pair(&folder, find_output(&manifest, "embeddings")), CentroidOf::Raw);
     let stored = pair(&folder, find_output(&manifest, "centroids"));
     assert_eq!(means.len(), stored.len());
     for (row, pid) in means.pids().iter().enumerate() {
         let same_name = |path: &String| *path == name(&means, *pid);
         let stored_row = stored.row(stored.paths().iter().position(same_name).unwrap());
-        let errors = means
-            .row(row)
-            .iter()
-            .zip(stored_row)
-            .map(|(a, b)| f64::from((a - b).abs()));
-        assert!(
-            errors.fold(0.0, f64::max) <= atol,
-            "centroid of {}",
-            name(&means, *pid)
-        );
+        let errors = means.row(row).iter().zip(stored_row).map(|(a, b)| f64::from((a - b).abs()));
+        assert!(errors.fold(0.0, f64::max) <= atol, "centroid of {}", name(&means, *pid));
     }
 }
 
 fn name(set: &Embeddings, pid: Pid) -> String {
-    set.pid_names()
-        .get(&pid)
-        .cloned()
-        .unwrap_or_else(|| pid.to_string())
+    set.pid_names().get(&pid).cloned().unwrap_or_else(|| pid.to_string())
 }

@@ -34,9 +34,8 @@ pub(crate) struct Item {
 /// AP, INP and rank of the first match of a list ordered by distance.
 pub(crate) fn metrics(mut items: Vec<Item>, wanted: i64) -> Option<(f64, f64, usize)> {
     items.sort_by(|a, b| a.distance.partial_cmp(&b.distance).unwrap());
-    let ranks: Vec<usize> = (1..=items.len())
-        .filter(|rank| items[rank - 1].pid == wanted)
-        .collect();
+    let ranks: Vec<usize> =
+        (1..=items.len()).filter(|rank| items[rank - 1].pid == wanted).collect();
     let precision = |(found, rank): (usize, &usize)| (found + 1) as f64 / *rank as f64;
     let ap = ranks.iter().enumerate().map(precision).sum::<f64>() / ranks.len() as f64;
     let inp = ranks.len() as f64 / *ranks.last()? as f64;
@@ -62,26 +61,16 @@ pub(crate) fn items(
     };
     let images: Vec<Image> = gallery.iter().filter(counts).copied().collect();
     let distance = |vector: [f64; 2]| distance(widen(query.at), vector, metric);
-    let image_item = |image: &Image| Item {
-        pid: image.pid,
-        distance: distance(widen(image.at)),
-    };
+    let image_item = |image: &Image| Item { pid: image.pid, distance: distance(widen(image.at)) };
     if unit == Unit::Instance {
         return images.iter().map(image_item).collect();
     }
     let pids: BTreeSet<i64> = images.iter().map(|image| image.pid).collect();
     let class_item = |pid: i64| {
-        let members: Vec<Image> = images
-            .iter()
-            .filter(|image| image.pid == pid)
-            .copied()
-            .collect();
+        let members: Vec<Image> = images.iter().filter(|image| image.pid == pid).copied().collect();
         let distance = match unit {
             Unit::Centroid => distance(mean(&members, metric)),
-            _ => members
-                .iter()
-                .map(|member| image_item(member).distance)
-                .fold(f64::MAX, f64::min),
+            _ => members.iter().map(|member| image_item(member).distance).fold(f64::MAX, f64::min),
         };
         Item { pid, distance }
     };
@@ -97,11 +86,7 @@ pub(crate) fn preset_items(
     metric: &Metric,
 ) -> Vec<Item> {
     let no_junk = |images: &[Image]| -> Vec<Image> {
-        images
-            .iter()
-            .filter(|image| image.pid != -1)
-            .copied()
-            .collect()
+        images.iter().filter(|image| image.pid != -1).copied().collect()
     };
     let (queries, gallery) = (no_junk(queries), no_junk(gallery));
     let list = [queries.clone(), gallery.clone()].concat();
@@ -113,9 +98,7 @@ pub(crate) fn preset_items(
     let mut made: BTreeMap<(i64, Option<u32>), Vec<usize>> = BTreeMap::new();
     for asked in &queries {
         let other = |j: &usize| asked.camera.is_none() || camera_of(*j) != asked.camera;
-        let rows = (0..gallery.len())
-            .filter(|j| gallery[*j].pid == asked.pid)
-            .filter(other);
+        let rows = (0..gallery.len()).filter(|j| gallery[*j].pid == asked.pid).filter(other);
         made.insert((asked.pid, asked.camera), rows.collect());
     }
     let mut seen = BTreeSet::new();
@@ -129,10 +112,7 @@ pub(crate) fn preset_items(
         if pid != query.pid || !own_camera {
             let members: Vec<Image> = rows.iter().map(|j| gallery[*j]).collect();
             let vector = mean(&members, metric);
-            items.push(Item {
-                pid,
-                distance: distance(widen(query.at), vector, metric),
-            });
+            items.push(Item { pid, distance: distance(widen(query.at), vector, metric) });
         }
     }
     items
@@ -161,11 +141,7 @@ fn mean(members: &[Image], metric: &Metric) -> [f64; 2] {
 
 fn distance(a: [f64; 2], b: [f64; 2], metric: &Metric) -> f64 {
     let cosine = metric.distance == Distance::Cosine;
-    let (a, b) = if metric.normalize || cosine {
-        (unit(a), unit(b))
-    } else {
-        (a, b)
-    };
+    let (a, b) = if metric.normalize || cosine { (unit(a), unit(b)) } else { (a, b) };
     if cosine {
         (1.0 - (a[0] * b[0] + a[1] * b[1])).abs().max(1e-12)
     } else {

@@ -34,10 +34,7 @@ fn assert_report(
     query: &[Image],
     items: impl Fn(&Image) -> Vec<Item>,
 ) {
-    let expected: Vec<_> = query
-        .iter()
-        .map(|q| naive::metrics(items(q), q.pid))
-        .collect();
+    let expected: Vec<_> = query.iter().map(|q| naive::metrics(items(q), q.pid)).collect();
     let valid: Vec<_> = expected.iter().flatten().collect();
     let report = match report {
         Ok(report) => report,
@@ -162,25 +159,11 @@ proptest! {
 /// Distractors of pid 0 are one identity where identities are ranked, single images elsewhere.
 #[test]
 fn pid_0_is_one_identity() {
-    let image = |pid, x: f32| Image {
-        pid,
-        camera: None,
-        at: [x, 1.0],
-    };
+    let image = |pid, x: f32| Image { pid, camera: None, at: [x, 1.0] };
     let gallery = [image(0, 1.0), image(0, 3.0), image(5, 4.0), image(-1, 0.0)];
-    let (query, gallery) = (
-        naive::embeddings(&[image(5, 0.0)]),
-        naive::embeddings(&gallery),
-    );
-    let metric = Metric {
-        normalize: false,
-        ..Metric::default()
-    };
-    let units = [
-        (Unit::Instance, 3, 3.0),
-        (Unit::Nearest, 2, 2.0),
-        (Unit::Centroid, 2, 2.0),
-    ];
+    let (query, gallery) = (naive::embeddings(&[image(5, 0.0)]), naive::embeddings(&gallery));
+    let metric = Metric { normalize: false, ..Metric::default() };
+    let units = [(Unit::Instance, 3, 3.0), (Unit::Nearest, 2, 2.0), (Unit::Centroid, 2, 2.0)];
     for (unit, gallery_units, rank) in units {
         let report = evaluate(&query, &gallery, unit, CameraRule::Any, &metric).unwrap();
         assert_eq!(report.gallery_units, gallery_units, "{unit}");
@@ -190,40 +173,18 @@ fn pid_0_is_one_identity() {
 
 #[test]
 fn what_cannot_be_evaluated_is_explained() {
-    let image = |pid, camera| Image {
-        pid,
-        camera: Some(camera),
-        at: [1.0, 0.0],
-    };
+    let image = |pid, camera| Image { pid, camera: Some(camera), at: [1.0, 0.0] };
     let query = [image(-1, 0), image(2, 0), image(3, 1), image(3, 1)];
     let (query, gallery) = (naive::embeddings(&query), naive::embeddings(&[image(3, 1)]));
     let error = |unit, rule| {
-        evaluate(&query, &gallery, unit, rule, &Metric::default())
-            .unwrap_err()
-            .to_string()
+        evaluate(&query, &gallery, unit, rule, &Metric::default()).unwrap_err().to_string()
     };
     let message = error(Unit::Centroid, CameraRule::Market);
-    assert!(
-        message.starts_with("none of the 4 queries has a match in the gallery"),
-        "{message}"
-    );
-    for reason in [
-        " 1 are junk",
-        " 1 have a pid that the gallery lacks",
-        " 2 match only images",
-    ] {
+    assert!(message.starts_with("none of the 4 queries has a match in the gallery"), "{message}");
+    for reason in [" 1 are junk", " 1 have a pid that the gallery lacks", " 2 match only images"] {
         assert!(message.contains(reason), "{message}");
     }
     let none = query.select(&[]);
-    let error = evaluate(
-        &none,
-        &gallery,
-        Unit::Nearest,
-        CameraRule::Any,
-        &Metric::default(),
-    );
-    assert_eq!(
-        error.unwrap_err().to_string(),
-        "there is no query: nothing to evaluate"
-    );
+    let error = evaluate(&none, &gallery, Unit::Nearest, CameraRule::Any, &Metric::default());
+    assert_eq!(error.unwrap_err().to_string(), "there is no query: nothing to evaluate");
 }

@@ -32,11 +32,8 @@ fn mmdetection() {
     let items = set(&rows, &[0, 0, 1, 1, 1, 1], &[0, 1, 2, 3, 4, 5]);
     let report = evaluate(&items, &items, Unit::Instance, CameraRule::Market, &RAW).unwrap();
     let rounded = |value: f64, digits: i32| (value * 10_f64.powi(digits)).round();
-    let precisions: Vec<f64> = report
-        .average_precision
-        .iter()
-        .map(|ap| rounded(ap.unwrap(), 2))
-        .collect();
+    let precisions: Vec<f64> =
+        report.average_precision.iter().map(|ap| rounded(ap.unwrap(), 2)).collect();
     assert_eq!(precisions, [50.0, 50.0, 92.0, 100.0, 48.0, 92.0]);
     assert_eq!(rounded(report.map, 3), 719.0);
     assert_eq!((report.rank(1), report.rank(5)), (0.5, 1.0));
@@ -49,13 +46,10 @@ fn with_distances<const N: usize>(
     pids: &[i64; N],
     gallery_camids: &[u32; N],
 ) -> Report {
-    let queries: Vec<[f32; N]> = distances
-        .iter()
-        .map(|row| row.map(|distance| -distance / 2.0))
-        .collect();
-    let units: Vec<[f32; N]> = (0..N)
-        .map(|j| std::array::from_fn(|i| if i == j { 1.0 } else { 0.0 }))
-        .collect();
+    let queries: Vec<[f32; N]> =
+        distances.iter().map(|row| row.map(|distance| -distance / 2.0)).collect();
+    let units: Vec<[f32; N]> =
+        (0..N).map(|j| std::array::from_fn(|i| if i == j { 1.0 } else { 0.0 })).collect();
     let query = set(&queries, pids, &[0; N]);
     let gallery = set(&units, pids, gallery_camids);
     evaluate(&query, &gallery, Unit::Instance, CameraRule::Market, &RAW).unwrap()

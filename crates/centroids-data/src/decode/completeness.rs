@@ -74,19 +74,11 @@ mod tests {
 
     #[test]
     fn a_png_needs_its_last_chunk_with_its_checksum() {
-        let whole = [
-            &b"\x89PNG\r\n\x1a\n"[..],
-            &[0, 0, 0, 0],
-            b"IEND",
-            &[0xAE, 0x42, 0x60, 0x82],
-        ]
-        .concat();
+        let whole =
+            [&b"\x89PNG\r\n\x1a\n"[..], &[0, 0, 0, 0], b"IEND", &[0xAE, 0x42, 0x60, 0x82]].concat();
         assert!(is_complete(&whole, ImageFormat::Png));
         for len in 0..whole.len() {
-            assert!(
-                !is_complete(&whole[..len], ImageFormat::Png),
-                "cut to {len}"
-            );
+            assert!(!is_complete(&whole[..len], ImageFormat::Png), "cut to {len}");
         }
     }
 }

@@ -12,19 +12,11 @@ pub(super) struct CameraPattern(Regex);
 
 impl CameraPattern {
     pub(super) fn new(pattern: &str) -> Result<Self, Error> {
-        let refuse = |problem: String| Error::CameraPattern {
-            pattern: pattern.into(),
-            problem,
-        };
+        let refuse = |problem: String| Error::CameraPattern { pattern: pattern.into(), problem };
         // The last line of the parser's message says what is wrong, the lines above only draw
         // where.
         let last_line = |error: regex::Error| {
-            error
-                .to_string()
-                .lines()
-                .last()
-                .unwrap_or("no regular expression")
-                .to_string()
+            error.to_string().lines().last().unwrap_or("no regular expression").to_string()
         };
         let regex = Regex::new(pattern).map_err(|error| refuse(last_line(error)))?;
         match regex.captures_len() {
@@ -46,10 +38,7 @@ impl CameraPattern {
     pub(super) fn unmatched(&self, example: &Path) -> Error {
         let example = example.file_name().unwrap_or_default().to_string_lossy();
         let problem = format!("matches no file name (the first is `{example}`): adapt it");
-        Error::CameraPattern {
-            pattern: self.0.to_string(),
-            problem,
-        }
+        Error::CameraPattern { pattern: self.0.to_string(), problem }
     }
 }
 

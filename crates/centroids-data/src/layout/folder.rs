@@ -15,21 +15,9 @@ use crate::oddity;
 /// root or split.
 pub(super) fn load(source: &DatasetSource) -> Result<Dataset, Error> {
     let root = &source.root;
-    let pattern = source
-        .camera_pattern
-        .as_deref()
-        .map(CameraPattern::new)
-        .transpose()?;
-    let name = root
-        .file_name()
-        .unwrap_or(root.as_os_str())
-        .to_string_lossy()
-        .into_owned();
-    let mut dataset = Dataset {
-        name,
-        root: root.clone(),
-        ..Dataset::default()
-    };
+    let pattern = source.camera_pattern.as_deref().map(CameraPattern::new).transpose()?;
+    let name = root.file_name().unwrap_or(root.as_os_str()).to_string_lossy().into_owned();
+    let mut dataset = Dataset { name, root: root.clone(), ..Dataset::default() };
 
     let mut images = Vec::new();
     let mut splits = Vec::new();
@@ -57,16 +45,9 @@ pub(super) fn load(source: &DatasetSource) -> Result<Dataset, Error> {
 /// The folders of the splits that are there, or the root itself without a split.
 fn parts(root: &Path) -> Vec<(Option<Split>, PathBuf)> {
     let folder = |split: Split| (Some(split), root.join(split.name()));
-    let parts: Vec<_> = Split::ALL
-        .map(folder)
-        .into_iter()
-        .filter(|(_, dir)| dir.is_dir())
-        .collect();
-    if parts.is_empty() {
-        vec![(None, root.into())]
-    } else {
-        parts
-    }
+    let parts: Vec<_> =
+        Split::ALL.map(folder).into_iter().filter(|(_, dir)| dir.is_dir()).collect();
+    if parts.is_empty() { vec![(None, root.into())] } else { parts }
 }
 
 /// The images below `dir` that lie in an identity's folder.
@@ -81,10 +62,8 @@ fn identities(
     }
     let place = dir.file_name().unwrap_or_default().to_string_lossy();
     oddities.extend(oddity::of_listing(&place, &listing));
-    let (loose, held): (Vec<_>, Vec<_>) = listing
-        .images
-        .into_iter()
-        .partition(|path| path.parent() == Some(dir));
+    let (loose, held): (Vec<_>, Vec<_>) =
+        listing.images.into_iter().partition(|path| path.parent() == Some(dir));
     if held.is_empty() {
         return Err(Error::layout(
             dir,
@@ -107,13 +86,8 @@ fn identities(
 
 /// The path of the image's folder below `dir`, its parts joined by `/` on every system.
 fn identity(dir: &Path, image: &Path) -> String {
-    let folder = image
-        .parent()
-        .and_then(|parent| parent.strip_prefix(dir).ok());
-    let parts = folder
-        .into_iter()
-        .flat_map(Path::iter)
-        .map(|part| part.to_string_lossy());
+    let folder = image.parent().and_then(|parent| parent.strip_prefix(dir).ok());
+    let parts = folder.into_iter().flat_map(Path::iter).map(|part| part.to_string_lossy());
     parts.collect::<Vec<_>>().join("/")
 }
 
@@ -142,13 +116,7 @@ mod tests {
 
     #[test]
     fn identities_are_named_by_their_path() {
-        assert_eq!(
-            identity(Path::new("d"), Path::new("d/Greek/alpha/1.png")),
-            "Greek/alpha"
-        );
-        assert_eq!(
-            identity(Path::new("d/train"), Path::new("d/train/0007/1.png")),
-            "0007"
-        );
+        assert_eq!(identity(Path::new("d"), Path::new("d/Greek/alpha/1.png")), "Greek/alpha");
+        assert_eq!(identity(Path::new("d/train"), Path::new("d/train/0007/1.png")), "0007");
     }
 }

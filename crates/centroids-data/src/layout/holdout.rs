@@ -48,19 +48,14 @@ fn draw(records: &[ImageRecord], share: f64) -> BTreeSet<Pid> {
     // A share strictly between none and all gives both sides something as soon as there are two
     // identities.
     let inner = 0.0 < share && share < 1.0 && pids.len() >= 2;
-    let wanted = if inner {
-        wanted.clamp(1, pids.len() - 1)
-    } else {
-        wanted
-    };
+    let wanted = if inner { wanted.clamp(1, pids.len() - 1) } else { wanted };
     pids.into_iter().take(wanted).collect()
 }
 
 fn queries_of(images: Vec<ImageRecord>) -> (Vec<ImageRecord>, Vec<ImageRecord>) {
     let mut cameras = BTreeSet::new();
-    let (query, gallery): (Vec<_>, Vec<_>) = images
-        .into_iter()
-        .partition(|image| cameras.insert(image.camid));
+    let (query, gallery): (Vec<_>, Vec<_>) =
+        images.into_iter().partition(|image| cameras.insert(image.camid));
     match (query.len(), gallery.is_empty()) {
         (1, true) => (gallery, query),
         (_, true) => {
@@ -79,38 +74,25 @@ mod tests {
     use super::*;
 
     fn record(pid: i64, name: &str, camera: Option<u32>) -> ImageRecord {
-        ImageRecord {
-            path: name.into(),
-            pid: Pid(pid),
-            camid: camera.map(CamId),
-        }
+        ImageRecord { path: name.into(), pid: Pid(pid), camid: camera.map(CamId) }
     }
 
     fn names(records: &[ImageRecord]) -> Vec<&str> {
-        records
-            .iter()
-            .map(|record| record.path.to_str().unwrap())
-            .collect()
+        records.iter().map(|record| record.path.to_str().unwrap()).collect()
     }
 
     #[test]
     fn the_first_image_of_each_camera_is_a_query() {
         let images = [("a", 0), ("b", 0), ("c", 1), ("d", 1)];
         let (query, gallery) = queries_of(images.map(|(n, c)| record(1, n, Some(c))).to_vec());
-        assert_eq!(
-            (names(&query), names(&gallery)),
-            (vec!["a", "c"], vec!["b", "d"])
-        );
+        assert_eq!((names(&query), names(&gallery)), (vec!["a", "c"], vec!["b", "d"]));
     }
 
     #[test]
     fn one_image_a_camera_or_no_cameras_give_one_query() {
         let each_its_own = [("a", 0), ("b", 1), ("c", 2)].map(|(n, c)| record(1, n, Some(c)));
         let (query, gallery) = queries_of(each_its_own.to_vec());
-        assert_eq!(
-            (names(&query), names(&gallery)),
-            (vec!["a"], vec!["b", "c"])
-        );
+        assert_eq!((names(&query), names(&gallery)), (vec!["a"], vec!["b", "c"]));
         let (query, gallery) = queries_of(["a", "b"].map(|n| record(1, n, None)).to_vec());
         assert_eq!((names(&query), names(&gallery)), (vec!["a"], vec!["b"]));
         let (query, gallery) = queries_of(vec![record(1, "a", None)]);

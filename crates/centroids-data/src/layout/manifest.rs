@@ -27,19 +27,13 @@ pub(super) fn find(root: &Path) -> Option<PathBuf> {
 pub(super) fn load(root: &Path) -> Result<Dataset, Error> {
     let wanted =
         "give a .csv or .jsonl file, or a folder with manifest.csv or manifest.jsonl in it";
-    let path = find(root).ok_or_else(|| Error::UnknownLayout {
-        path: root.into(),
-        wanted,
-    })?;
+    let path = find(root).ok_or_else(|| Error::UnknownLayout { path: root.into(), wanted })?;
     let rows = match is_csv(&path) {
         Some(true) => csv_rows(&path)?,
         _ => jsonl_rows(&path)?,
     };
     if rows.is_empty() {
-        return Err(Error::layout(
-            &path,
-            "no rows in it: add one line per image",
-        ));
+        return Err(Error::layout(&path, "no rows in it: add one line per image"));
     }
     let mut splits = Vec::with_capacity(rows.len());
     let mut images = Vec::with_capacity(rows.len());
@@ -49,17 +43,8 @@ pub(super) fn load(root: &Path) -> Result<Dataset, Error> {
         images.push(image);
     }
     let (records, pid_names) = number(images);
-    let name = path
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let mut dataset = Dataset {
-        name,
-        root: root.into(),
-        pid_names,
-        ..Dataset::default()
-    };
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut dataset = Dataset { name, root: root.into(), pid_names, ..Dataset::default() };
     for (split, record) in splits.into_iter().zip(records) {
         dataset.split_mut(split).push(record);
     }
@@ -86,21 +71,14 @@ struct Row {
 
 impl Row {
     fn check(self, manifest: &Path) -> Result<(Split, NamedImage), Error> {
-        let refuse = |problem: String| Error::Manifest {
-            path: manifest.into(),
-            line: self.line,
-            problem,
-        };
-        if let Some(empty) = [("path", &self.path), ("pid", &self.pid)]
-            .iter()
-            .find(|(_, v)| v.is_empty())
+        let refuse =
+            |problem: String| Error::Manifest { path: manifest.into(), line: self.line, problem };
+        if let Some(empty) =
+            [("path", &self.path), ("pid", &self.pid)].iter().find(|(_, v)| v.is_empty())
         {
             return Err(refuse(format!("{} is empty: fill it in", empty.0)));
         }
-        let split = self
-            .split
-            .parse()
-            .map_err(|error: Error| refuse(error.to_string()))?;
+        let split = self.split.parse().map_err(|error: Error| refuse(error.to_string()))?;
         let path = manifest.parent().unwrap_or(Path::new("")).join(&self.path);
         if !path.is_file() {
             return Err(refuse(format!(
@@ -108,46 +86,25 @@ impl Row {
                 path.display()
             )));
         }
-        let camera = self
-            .camid
-            .filter(|camid| !["", "-1"].contains(&camid.as_str()));
-        Ok((
-            split,
-            NamedImage {
-                path,
-                pid: self.pid,
-                camera,
-            },
-        ))
+        let camera = self.camid.filter(|camid| !["", "-1"].contains(&camid.as_str()));
+        Ok((split, NamedImage { path, pid: self.pid, camera }))
     }
 }
 
 fn csv_rows(path: &Path) -> Result<Vec<Row>, Error> {
-    let refuse = |line, problem| Error::Manifest {
-        path: path.into(),
-        line,
-        problem,
-    };
+    let refuse = |line, problem| Error::Manifest { path: path.into(), line, problem };
     let broken = |error: csv::Error| {
-        refuse(
-            error.position().map_or(1, csv::Position::line),
-            format!("{error}: correct the row"),
-        )
+        refuse(error.position().map_or(1, csv::Position::line), format!("{error}: correct the row"))
     };
     let file = open(path)?;
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(file);
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let header = reader.headers().map_err(broken)?.clone();
     let column = |name: &str| header.iter().position(|field| field == name);
     let [path_at, pid_at, split_at] = COLUMNS.map(column);
     let (Some(path_at), Some(pid_at), Some(split_at)) = (path_at, pid_at, split_at) else {
         return Err(refuse(
             1,
-            format!(
-                "the header must name {} (and may name camid)",
-                COLUMNS.join(", ")
-            ),
+            format!("the header must name {} (and may name camid)", COLUMNS.join(", ")),
         ));
     };
     let camid_at = column("camid");
@@ -201,11 +158,7 @@ fn jsonl_rows(path: &Path) -> Result<Vec<Row>, Error> {
         let row: JsonRow = serde_json::from_str(&text).map_err(|error| {
             let problem =
                 format!("{error}: want {{\"path\", \"pid\", \"camid\" (optional), \"split\"}}");
-            Error::Manifest {
-                path: path.into(),
-                line,
-                problem,
-            }
+            Error::Manifest { path: path.into(), line, problem }
         })?;
         rows.push(Row {
             line,

@@ -35,11 +35,7 @@ pub(super) fn load_named(root: &Path, name: &str, subfolders: &[&str]) -> Result
         );
         Error::layout(root, problem)
     })?;
-    let mut dataset = Dataset {
-        name: name.into(),
-        root: root.into(),
-        ..Dataset::default()
-    };
+    let mut dataset = Dataset { name: name.into(), root: root.into(), ..Dataset::default() };
     for split in Split::ALL {
         let records = read_folder(&base.join(folder_of(split)), split, &mut dataset.oddities)?;
         *dataset.split_mut(split) = records;
@@ -51,11 +47,8 @@ pub(super) fn load_named(root: &Path, name: &str, subfolders: &[&str]) -> Result
 pub(super) fn base(root: &Path, subfolders: &[&str]) -> Option<PathBuf> {
     let candidates = std::iter::once(root.to_path_buf())
         .chain(subfolders.iter().map(|subfolder| root.join(subfolder)));
-    let has_parts = |dir: &PathBuf| {
-        Split::ALL
-            .iter()
-            .all(|split| dir.join(folder_of(*split)).is_dir())
-    };
+    let has_parts =
+        |dir: &PathBuf| Split::ALL.iter().all(|split| dir.join(folder_of(*split)).is_dir());
     candidates.into_iter().find(has_parts)
 }
 
@@ -81,11 +74,7 @@ fn read_folder(
     let mut nameless = Vec::new();
     for path in listing.images {
         match parse(&path) {
-            Some((pid, camid)) => records.push(ImageRecord {
-                path,
-                pid,
-                camid: Some(camid),
-            }),
+            Some((pid, camid)) => records.push(ImageRecord { path, pid, camid: Some(camid) }),
             None => nameless.push(path),
         }
     }
@@ -127,11 +116,7 @@ mod tests {
         assert_eq!(parse("-1_c6s3_000001_00.jpg"), Some((Pid(-1), CamId(5))));
         assert_eq!(parse("0000_c2_f0046182.jpg"), Some((Pid(0), CamId(1))));
         assert_eq!(parse("0002_c0.jpg"), None, "cameras count from 1");
-        assert_eq!(
-            parse("holiday.jpg"),
-            None,
-            "the folder's own name does not count"
-        );
+        assert_eq!(parse("holiday.jpg"), None, "the folder's own name does not count");
         assert_eq!(parse("99999999999999999999_c1.jpg"), None);
     }
 }

@@ -40,12 +40,7 @@ pub enum Layout {
 
 impl Layout {
     /// All layouts.
-    pub const ALL: [Self; 4] = [
-        Self::Market1501,
-        Self::Dukemtmcreid,
-        Self::Folder,
-        Self::Manifest,
-    ];
+    pub const ALL: [Self; 4] = [Self::Market1501, Self::Dukemtmcreid, Self::Folder, Self::Manifest];
 
     /// The name in configuration files and on the command line.
     pub fn name(self) -> &'static str {
@@ -79,10 +74,7 @@ impl Layout {
             return Ok(Self::Market1501);
         }
         let wanted = "give a folder with images or a .csv or .jsonl manifest";
-        let unknown = |_| Error::UnknownLayout {
-            path: root.into(),
-            wanted,
-        };
+        let unknown = |_| Error::UnknownLayout { path: root.into(), wanted };
         list_images(root).map(|_| Self::Folder).map_err(unknown)
     }
 }
@@ -99,17 +91,10 @@ impl FromStr for Layout {
     /// Reads a layout's name; `DukeMTMC-reID` is taken too.
     fn from_str(name: &str) -> Result<Self, Error> {
         let plain = name.to_ascii_lowercase().replace('-', "");
-        Self::ALL
-            .into_iter()
-            .find(|layout| layout.name() == plain)
-            .ok_or_else(|| {
-                let allowed = "market1501, dukemtmcreid, folder, manifest";
-                Error::UnknownName {
-                    what: "layout",
-                    name: name.into(),
-                    allowed,
-                }
-            })
+        Self::ALL.into_iter().find(|layout| layout.name() == plain).ok_or_else(|| {
+            let allowed = "market1501, dukemtmcreid, folder, manifest";
+            Error::UnknownName { what: "layout", name: name.into(), allowed }
+        })
     }
 }
 
@@ -131,12 +116,7 @@ impl DatasetSource {
     /// A source without camera pattern, half of the identities held out where the layout has no
     /// splits.
     pub fn new(layout: Layout, root: impl Into<PathBuf>) -> Self {
-        Self {
-            layout,
-            root: root.into(),
-            camera_pattern: None,
-            holdout: DEFAULT_HOLDOUT,
-        }
+        Self { layout, root: root.into(), camera_pattern: None, holdout: DEFAULT_HOLDOUT }
     }
 
     /// Reads the dataset's file names; no image is opened.
@@ -148,19 +128,11 @@ impl DatasetSource {
     /// row is broken.
     pub fn load(&self) -> Result<Dataset, Error> {
         if !self.root.exists() {
-            return Err(Error::Missing {
-                path: self.root.clone(),
-            });
+            return Err(Error::Missing { path: self.root.clone() });
         }
         if let (Some(pattern), false) = (&self.camera_pattern, self.layout == Layout::Folder) {
-            let problem = format!(
-                "only layout folder uses one, not {}: remove it",
-                self.layout
-            );
-            return Err(Error::CameraPattern {
-                pattern: pattern.clone(),
-                problem,
-            });
+            let problem = format!("only layout folder uses one, not {}: remove it", self.layout);
+            return Err(Error::CameraPattern { pattern: pattern.clone(), problem });
         }
         let mut dataset = match self.layout {
             Layout::Market1501 => market1501::load(&self.root)?,
@@ -169,14 +141,8 @@ impl DatasetSource {
             Layout::Manifest => manifest::load(&self.root)?,
         };
         drop_junk(&mut dataset);
-        if Split::ALL
-            .into_iter()
-            .all(|split| dataset.split(split).is_empty())
-        {
-            return Err(Error::layout(
-                &self.root,
-                "all images are junk (pid −1): nothing is left",
-            ));
+        if Split::ALL.into_iter().all(|split| dataset.split(split).is_empty()) {
+            return Err(Error::layout(&self.root, "all images are junk (pid −1): nothing is left"));
         }
         let found = oddity::of_records(&dataset);
         dataset.oddities.extend(found);
@@ -191,9 +157,7 @@ fn drop_junk(dataset: &mut Dataset) {
         records.retain(|record| record.pid != centroids_core::Pid::JUNK);
         let dropped = before - records.len();
         if dropped > 0 {
-            dataset
-                .oddities
-                .push(format!("{split}: junk images (pid −1), dropped: {dropped}"));
+            dataset.oddities.push(format!("{split}: junk images (pid −1), dropped: {dropped}"));
         }
     }
 }

@@ -23,28 +23,18 @@ pub(super) fn number(images: Vec<NamedImage>) -> (Vec<ImageRecord>, BTreeMap<Pid
     let (pids, pid_names) = pids_from_names(&names);
     let camids = camids_from_names(&images);
     let numbered = images.into_iter().zip(pids).zip(camids);
-    let record = |((image, pid), camid): ((NamedImage, _), _)| ImageRecord {
-        path: image.path,
-        pid,
-        camid,
-    };
+    let record =
+        |((image, pid), camid): ((NamedImage, _), _)| ImageRecord { path: image.path, pid, camid };
     (numbered.map(record).collect(), pid_names)
 }
 
 fn camids_from_names(images: &[NamedImage]) -> Vec<Option<CamId>> {
-    let known: Vec<&str> = images
-        .iter()
-        .filter_map(|image| image.camera.as_deref())
-        .collect();
+    let known: Vec<&str> = images.iter().filter_map(|image| image.camera.as_deref()).collect();
     let (numbers, names) = pids_from_names(&known);
     let first = if names.is_empty() { 0 } else { 1 };
-    let mut camids = numbers
-        .into_iter()
-        .map(|number| u32::try_from(number.0 - first).ok().map(CamId));
-    images
-        .iter()
-        .map(|image| image.camera.as_ref().and_then(|_| camids.next().flatten()))
-        .collect()
+    let mut camids =
+        numbers.into_iter().map(|number| u32::try_from(number.0 - first).ok().map(CamId));
+    images.iter().map(|image| image.camera.as_ref().and_then(|_| camids.next().flatten())).collect()
 }
 
 #[cfg(test)]
@@ -58,9 +48,7 @@ mod tests {
             camera: camera.map(str::to_string),
         };
         let (records, names) = number(names.iter().map(image).collect());
-        let numbers = records
-            .iter()
-            .map(|record| (record.pid.0, record.camid.map(|c| c.0)));
+        let numbers = records.iter().map(|record| (record.pid.0, record.camid.map(|c| c.0)));
         (numbers.collect(), names.into_values().collect())
     }
 

@@ -37,21 +37,12 @@ pub fn embed_batches(
     workers: usize,
     max_pixels: u64,
 ) -> EmbedLoader {
-    let job = Arc::new(EmbedJob {
-        paths,
-        batch_size: batch_size.max(1),
-        transform,
-        max_pixels,
-    });
+    let job = Arc::new(EmbedJob { paths, batch_size: batch_size.max(1), transform, max_pixels });
     let indices = 0..job.paths.len().div_ceil(job.batch_size);
     let of_thread = job.clone();
     let work = move |index, cancelled: &Cancelled| of_thread.item(index, cancelled);
     let ahead = super::AHEAD_PER_WORKER * workers.max(1);
-    EmbedLoader {
-        job,
-        next: 0,
-        workers: OrderedWorkers::new(indices, workers, ahead, work),
-    }
+    EmbedLoader { job, next: 0, workers: OrderedWorkers::new(indices, workers, ahead, work) }
 }
 
 impl Iterator for EmbedLoader {
@@ -95,9 +86,7 @@ impl EmbedJob {
     fn lost(&self, index: usize) -> EmbedItem {
         let mut item = self.empty();
         let rows = self.rows(index);
-        let error = || Error::WorkerPanicked {
-            first: self.paths[rows.start].clone(),
-        };
+        let error = || Error::WorkerPanicked { first: self.paths[rows.start].clone() };
         item.failures = rows.clone().map(|row| (row, error())).collect();
         item
     }
@@ -109,14 +98,8 @@ impl EmbedJob {
 
     fn empty(&self) -> EmbedItem {
         let [height, width] = self.transform.0.size;
-        let batch = EmbedBatch {
-            images: Vec::new(),
-            shape: [0, 3, height, width],
-            rows: Vec::new(),
-        };
-        EmbedItem {
-            batch,
-            failures: Vec::new(),
-        }
+        let batch =
+            EmbedBatch { images: Vec::new(), shape: [0, 3, height, width], rows: Vec::new() };
+        EmbedItem { batch, failures: Vec::new() }
     }
 }

@@ -61,21 +61,12 @@ pub fn train_batches(
     transform: TrainTransform,
     options: LoaderOptions,
 ) -> TrainLoader {
-    let job = Arc::new(TrainJob {
-        records,
-        batches,
-        transform,
-        options,
-    });
+    let job = Arc::new(TrainJob { records, batches, transform, options });
     let indices = options.skip_batches..job.batches.len();
     let of_thread = job.clone();
     let work = move |index, cancelled: &Cancelled| of_thread.batch(index, cancelled);
     let workers = OrderedWorkers::new(indices, options.workers, options.prefetch, work);
-    TrainLoader {
-        job,
-        next: options.skip_batches,
-        workers,
-    }
+    TrainLoader { job, next: options.skip_batches, workers }
 }
 
 impl Iterator for TrainLoader {
@@ -89,9 +80,7 @@ impl Iterator for TrainLoader {
             let first = self.job.batches[index]
                 .first()
                 .map(|draw| self.job.records[draw.record].path.clone());
-            Err(Error::WorkerPanicked {
-                first: first.unwrap_or_default(),
-            })
+            Err(Error::WorkerPanicked { first: first.unwrap_or_default() })
         }))
     }
 }
@@ -128,12 +117,7 @@ impl TrainJob {
     }
 
     fn image(&self, record: usize, position: usize) -> Result<Vec<f32>, Error> {
-        let LoaderOptions {
-            seed,
-            epoch,
-            max_pixels,
-            ..
-        } = self.options;
+        let LoaderOptions { seed, epoch, max_pixels, .. } = self.options;
         let image = decode_file(&self.records[record].path, max_pixels)?;
         let place = ((epoch as u64) << 32) | position as u64;
         let mut rng = random_stream(seed, Purpose::Augmentation, place, record as u64);

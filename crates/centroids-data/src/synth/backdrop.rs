@@ -29,11 +29,7 @@ impl Backdrop {
         let count = rng.random_range(1..=camera.clutter);
         let clutter = (0..count).map(|_| Thing::draw(camera, rng)).collect();
         let horizon = camera.horizon + rng.random_range(-0.1..0.1);
-        Self {
-            place: camera.place,
-            horizon,
-            clutter,
-        }
+        Self { place: camera.place, horizon, clutter }
     }
 
     pub(super) fn colour_at(&self, x: f32, y: f32) -> Colour {
@@ -55,10 +51,7 @@ impl Thing {
     }
 
     fn colour_at(&self, x: f32, y: f32) -> Option<Colour> {
-        let (u, v) = (
-            (x - self.centre[0]) / self.size,
-            (y - self.centre[1]) / self.size,
-        );
+        let (u, v) = ((x - self.centre[0]) / self.size, (y - self.centre[1]) / self.size);
         let hit = u.abs().max(v.abs()) <= 1.0 && self.shape.contains(u, v);
         hit.then(|| self.colours[usize::from(self.texture.is_second(u, v))])
     }

@@ -29,21 +29,13 @@ impl Canvas {
             }
             sum
         };
-        Self {
-            width,
-            height,
-            pixels: (0..width * height).map(pixel).collect(),
-        }
+        Self { width, height, pixels: (0..width * height).map(pixel).collect() }
     }
 
     /// Rounds to bytes, clipping what is out of 0..1.
     pub(super) fn to_image(&self) -> RgbImage {
         let byte = |value: &f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
         let pixels = self.pixels.iter().flatten().map(byte).collect();
-        RgbImage {
-            width: self.width,
-            height: self.height,
-            pixels,
-        }
+        RgbImage { width: self.width, height: self.height, pixels }
     }
 }

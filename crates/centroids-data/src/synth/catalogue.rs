@@ -84,19 +84,8 @@ pub fn synthesize(
 }
 
 fn check(config: &SynthConfig) -> Result<(), Error> {
-    let refuse = |problem: &str| {
-        Err(Error::Synth {
-            problem: problem.into(),
-        })
-    };
-    let SynthConfig {
-        train_ids,
-        test_ids,
-        cameras,
-        images_per_camera,
-        size,
-        ..
-    } = *config;
+    let refuse = |problem: &str| Err(Error::Synth { problem: problem.into() });
+    let SynthConfig { train_ids, test_ids, cameras, images_per_camera, size, .. } = *config;
     if train_ids == 0 || test_ids == 0 || cameras == 0 {
         return refuse("train_ids, test_ids and cameras must be at least 1");
     }
@@ -143,16 +132,13 @@ fn write_all(
         let folder = dir.join(folder);
         fs::create_dir_all(&folder).map_err(|source| Error::io(&folder, source))?;
     }
-    let cameras: Vec<Camera> = (0..config.cameras as u64)
-        .map(|index| Camera::of(config.seed, index))
-        .collect();
+    let cameras: Vec<Camera> =
+        (0..config.cameras as u64).map(|index| Camera::of(config.seed, index)).collect();
     let shots = shots(config);
     let mut done = 0;
     progress(done, shots.len());
     for chunk in shots.chunks(CHUNK) {
-        chunk
-            .par_iter()
-            .try_for_each(|shot| shot.write(dir, config, &cameras))?;
+        chunk.par_iter().try_for_each(|shot| shot.write(dir, config, &cameras))?;
         done += chunk.len();
         progress(done, shots.len());
     }
@@ -184,13 +170,7 @@ fn shots(config: &SynthConfig) -> Vec<Shot> {
                 (false, _) => GALLERY,
             };
             let product = Some(identity as u64);
-            shots.push(Shot {
-                folder,
-                pid: identity as i64,
-                product,
-                camera,
-                index,
-            });
+            shots.push(Shot { folder, pid: identity as i64, product, camera, index });
         }
     }
     let extra = |index: usize, pid: i64, product: Option<u64>| Shot {
@@ -212,10 +192,7 @@ fn grid(cameras: usize, images: usize) -> impl Iterator<Item = (usize, usize)> {
 impl Shot {
     fn write(&self, dir: &Path, config: &SynthConfig, cameras: &[Camera]) -> Result<(), Error> {
         let product = self.product.map(|number| Product::of(config.seed, number));
-        let number = [
-            self.product.unwrap_or(u64::MAX),
-            (self.camera << 32 | self.index) as u64,
-        ];
+        let number = [self.product.unwrap_or(u64::MAX), (self.camera << 32 | self.index) as u64];
         let camera = &cameras[self.camera];
         let image = render(product.as_ref(), camera, config.size, config.seed, number);
         save(&image, &dir.join(self.folder).join(self.file_name()))
@@ -223,16 +200,8 @@ impl Shot {
 
     /// Identity, camera, sequence, frame and detection, as in Market-1501.
     fn file_name(&self) -> String {
-        let identity = if self.pid < 0 {
-            "-1".into()
-        } else {
-            format!("{:04}", self.pid)
-        };
-        format!(
-            "{identity}_c{}s1_{:06}_00.jpg",
-            self.camera + 1,
-            self.index + 1
-        )
+        let identity = if self.pid < 0 { "-1".into() } else { format!("{:04}", self.pid) };
+        format!("{identity}_c{}s1_{:06}_00.jpg", self.camera + 1, self.index + 1)
     }
 }
 

@@ -16,11 +16,7 @@ pub(super) const PALETTES: [[Colour; 4]; 5] = [
 
 const fn hex(rgb: u32) -> Colour {
     let [_, red, green, blue] = rgb.to_be_bytes();
-    [
-        red as f32 / 255.0,
-        green as f32 / 255.0,
-        blue as f32 / 255.0,
-    ]
+    [red as f32 / 255.0, green as f32 / 255.0, blue as f32 / 255.0]
 }
 
 /// `from` at 0, `to` at 1.

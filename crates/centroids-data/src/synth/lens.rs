@@ -14,9 +14,7 @@ pub(super) fn expose(canvas: &mut Canvas, camera: &Camera, rng: &mut impl Rng) {
     blur(canvas, camera.blur * scale * rng.random_range(0.8..1.2));
     let exposure = rng.random_range(0.88..1.12);
     for pixel in &mut canvas.pixels {
-        *pixel = camera
-            .response(*pixel, exposure)
-            .map(|value| value + camera.noise * normal(rng));
+        *pixel = camera.response(*pixel, exposure).map(|value| value + camera.noise * normal(rng));
     }
 }
 

@@ -27,24 +27,17 @@ pub fn render(
     let rng = &mut random_stream(seed, Purpose::Shot, shot[0], shot[1]);
     let pose = camera.pose(rng);
     let backdrop = Backdrop::draw(camera, rng);
-    let occluder = rng
-        .random_bool(camera.occlusion)
-        .then(|| Occluder::draw(rng));
+    let occluder = rng.random_bool(camera.occlusion).then(|| Occluder::draw(rng));
     let product_at = |x: f32, y: f32| {
         let [u, v] = pose.plane_from_picture(x, y)?;
         product?.colour_at(u, v)
     };
     let colour_at = |x: f32, y: f32| {
-        let seen = occluder
-            .as_ref()
-            .and_then(|occluder| occluder.colour_at(x, y));
+        let seen = occluder.as_ref().and_then(|occluder| occluder.colour_at(x, y));
         let seen = seen.or_else(|| product_at(x, y)).unwrap_or_else(|| {
             let ([dx, dy], darkness) = SHADOW;
             let shadowed = product_at(x - dx, y - dy).is_some();
-            scale(
-                backdrop.colour_at(x, y),
-                if shadowed { darkness } else { 1.0 },
-            )
+            scale(backdrop.colour_at(x, y), if shadowed { darkness } else { 1.0 })
         });
         scale(seen, camera.shade(x, y))
     };

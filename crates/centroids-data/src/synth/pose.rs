@@ -25,11 +25,7 @@ impl Turn {
     /// Each angle changed by up to `jitter`.
     pub(super) fn jittered(self, jitter: f32, rng: &mut impl Rng) -> Self {
         let mut near = |angle: f32| angle + rng.random_range(-jitter..jitter);
-        Self {
-            yaw: near(self.yaw),
-            pitch: near(self.pitch),
-            roll: near(self.roll),
-        }
+        Self { yaw: near(self.yaw), pitch: near(self.pitch), roll: near(self.roll) }
     }
 }
 
@@ -41,10 +37,7 @@ impl Pose {
         // Columns of Rz(roll) · Ry(yaw) · Rx(pitch).
         let u = [cr * cy, sr * cy, -sy];
         let v = [cr * sy * sp - sr * cp, sr * sy * sp + cr * cp, cy * sp];
-        Self {
-            axes: [u, v].map(|axis| axis.map(|part| part * size)),
-            shift,
-        }
+        Self { axes: [u, v].map(|axis| axis.map(|part| part * size)), shift }
     }
 
     /// The point of the plane seen at a point of the picture; `None` when the plane is seen from
@@ -69,11 +62,7 @@ mod tests {
 
     #[test]
     fn straight_on_only_size_and_shift_matter() {
-        let straight = Turn {
-            yaw: 0.0,
-            pitch: 0.0,
-            roll: 0.0,
-        };
+        let straight = Turn { yaw: 0.0, pitch: 0.0, roll: 0.0 };
         let pose = Pose::new(straight, 0.5, [0.1, 0.0]);
         let [p, q] = pose.plane_from_picture(0.6, 0.25).unwrap();
         assert!((p - 1.0).abs() < 1e-6 && (q - 0.5).abs() < 1e-6);
@@ -81,23 +70,12 @@ mod tests {
 
     #[test]
     fn the_projection_is_inverted() {
-        let pose = Pose::new(
-            Turn {
-                yaw: 0.5,
-                pitch: -0.3,
-                roll: 0.2,
-            },
-            0.7,
-            [0.1, -0.2],
-        );
+        let pose = Pose::new(Turn { yaw: 0.5, pitch: -0.3, roll: 0.2 }, 0.7, [0.1, -0.2]);
         let [p, q] = [0.4, -0.8];
         let at = |i: usize| pose.axes[0][i] * p + pose.axes[1][i] * q;
         let depth = 1.0 + at(2) / DISTANCE;
         let picture = [at(0) / depth + 0.1, at(1) / depth - 0.2];
         let found = pose.plane_from_picture(picture[0], picture[1]).unwrap();
-        assert!(
-            (found[0] - p).abs() < 1e-5 && (found[1] - q).abs() < 1e-5,
-            "{found:?}"
-        );
+        assert!((found[0] - p).abs() < 1e-5 && (found[1] - q).abs() < 1e-5, "{found:?}");
     }
 }

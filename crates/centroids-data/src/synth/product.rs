@@ -9,13 +9,7 @@ use super::texture::{Texture, eighth_turn};
 use crate::random_stream::{Purpose, random_stream};
 
 /// Places of emblems on a body: middle, and a step up, down, left and right.
-const SLOTS: [[f32; 2]; 5] = [
-    [0.0, 0.0],
-    [0.0, -0.45],
-    [0.0, 0.5],
-    [-0.42, 0.05],
-    [0.42, 0.05],
-];
+const SLOTS: [[f32; 2]; 5] = [[0.0, 0.0], [0.0, -0.45], [0.0, 0.5], [-0.42, 0.05], [0.42, 0.05]];
 
 /// One product: parts from the uppermost to the lowest, in the square from −1 to 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,10 +62,7 @@ impl Part {
     fn colour_at(&self, u: f32, v: f32) -> Option<Colour> {
         let (x, y) = (u - self.centre[0], v - self.centre[1]);
         let [cos, sin] = self.turn;
-        let (x, y) = (
-            (x * cos + y * sin) / self.size[0],
-            (y * cos - x * sin) / self.size[1],
-        );
+        let (x, y) = ((x * cos + y * sin) / self.size[0], (y * cos - x * sin) / self.size[1]);
         let hit = x.abs().max(y.abs()) <= 1.0 && self.shape.contains(x, y);
         hit.then(|| self.colours[usize::from(self.texture.is_second(x, y))])
     }
@@ -79,18 +70,9 @@ impl Part {
 
 fn body(rng: &mut impl Rng, colours: [Colour; 2]) -> Part {
     let narrow = rng.random_range(0.68..0.92);
-    let size = *[[narrow, 0.9], [0.9, narrow], [0.9, 0.9]]
-        .choose(rng)
-        .unwrap_or(&[0.9, 0.9]);
+    let size = *[[narrow, 0.9], [0.9, narrow], [0.9, 0.9]].choose(rng).unwrap_or(&[0.9, 0.9]);
     let shape = Shape::body(rng);
-    Part {
-        shape,
-        texture: Texture::draw(rng),
-        colours,
-        centre: [0.0, 0.0],
-        size,
-        turn: [1.0, 0.0],
-    }
+    Part { shape, texture: Texture::draw(rng), colours, centre: [0.0, 0.0], size, turn: [1.0, 0.0] }
 }
 
 /// One to three small parts on the body.
@@ -101,21 +83,9 @@ fn emblems(rng: &mut impl Rng, body: &Part, colours: [Colour; 2]) -> Vec<Part> {
     let mut emblem = |[u, v]: [f32; 2]| {
         let half = rng.random_range(0.2..0.34);
         Part {
-            shape: if rng.random_bool(0.6) {
-                shape
-            } else {
-                Shape::emblem(rng)
-            },
-            texture: if rng.random_bool(0.7) {
-                Texture::Plain
-            } else {
-                Texture::draw(rng)
-            },
-            colours: if rng.random_bool(0.7) {
-                colours
-            } else {
-                [colours[1], colours[0]]
-            },
+            shape: if rng.random_bool(0.6) { shape } else { Shape::emblem(rng) },
+            texture: if rng.random_bool(0.7) { Texture::Plain } else { Texture::draw(rng) },
+            colours: if rng.random_bool(0.7) { colours } else { [colours[1], colours[0]] },
             centre: [u * body.size[0], v * body.size[1]],
             size: [half; 2],
             turn: eighth_turn(rng),

@@ -16,11 +16,7 @@ mod tests {
 
     #[test]
     fn pixels_change_sides_and_channels_stay() {
-        let mut image = RgbImage {
-            width: 2,
-            height: 2,
-            pixels: (1..=12).collect(),
-        };
+        let mut image = RgbImage { width: 2, height: 2, pixels: (1..=12).collect() };
         flip_horizontally(&mut image);
         assert_eq!(image.pixels, [4, 5, 6, 1, 2, 3, 10, 11, 12, 7, 8, 9]);
     }

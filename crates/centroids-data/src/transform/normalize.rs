@@ -30,11 +30,7 @@ mod tests {
 
     #[test]
     fn channels_become_planes() {
-        let image = RgbImage {
-            width: 2,
-            height: 1,
-            pixels: vec![0, 51, 255, 255, 102, 0],
-        };
+        let image = RgbImage { width: 2, height: 1, pixels: vec![0, 51, 255, 255, 102, 0] };
         let planes = normalize(&image, [0.5, 0.0, 0.0], [0.5, 1.0, 2.0]);
         assert_eq!(planes, [-1.0, 1.0, 0.2, 0.4, 0.5, 0.0]);
     }

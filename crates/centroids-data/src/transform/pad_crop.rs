@@ -8,16 +8,11 @@ use crate::rgb_image::RgbImage;
 /// # Panics
 /// When the window leaves the padded picture: `top` and `left` go up to `2 × padding`.
 pub fn pad_crop(image: &RgbImage, padding: usize, top: usize, left: usize) -> RgbImage {
-    assert!(
-        top.max(left) <= 2 * padding,
-        "crop at {top}, {left} outside a padding of {padding}"
-    );
+    assert!(top.max(left) <= 2 * padding, "crop at {top}, {left} outside a padding of {padding}");
     let mut cropped = RgbImage::black(image.width, image.height);
     let rows = cropped.pixels.chunks_exact_mut((image.width * 3).max(1));
     for (y, target) in rows.enumerate() {
-        let source = (y + top)
-            .checked_sub(padding)
-            .filter(|&source| source < image.height);
+        let source = (y + top).checked_sub(padding).filter(|&source| source < image.height);
         if let Some(source) = source {
             copy_shifted(image.row(source), target, left * 3, padding * 3);
         }
@@ -44,11 +39,7 @@ mod tests {
 
     fn grey(width: usize, values: &[u8]) -> RgbImage {
         let pixels = values.iter().flat_map(|&v| [v; 3]).collect();
-        RgbImage {
-            width,
-            height: values.len() / width,
-            pixels,
-        }
+        RgbImage { width, height: values.len() / width, pixels }
     }
 
     #[test]
@@ -68,10 +59,7 @@ mod tests {
             padded.pixels[start..start + image.width * 3].copy_from_slice(image.row(y));
         }
         let rows = (top..top + image.height).map(|y| &padded.row(y)[left * 3..][..image.width * 3]);
-        RgbImage {
-            pixels: rows.collect::<Vec<_>>().concat(),
-            ..*image
-        }
+        RgbImage { pixels: rows.collect::<Vec<_>>().concat(), ..*image }
     }
 
     proptest! {

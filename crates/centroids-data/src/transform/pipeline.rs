@@ -26,11 +26,7 @@ impl Default for InputSpec {
     /// 256×128 with ImageNet's mean and deviation: the reference's `INPUT.SIZE_TRAIN`,
     /// `PIXEL_MEAN`, `PIXEL_STD`.
     fn default() -> Self {
-        Self {
-            size: [256, 128],
-            mean: [0.485, 0.456, 0.406],
-            std: [0.229, 0.224, 0.225],
-        }
+        Self { size: [256, 128], mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
     }
 }
 
@@ -87,40 +83,23 @@ mod tests {
     use super::*;
 
     fn input(size: [usize; 2]) -> InputSpec {
-        InputSpec {
-            size,
-            ..InputSpec::default()
-        }
+        InputSpec { size, ..InputSpec::default() }
     }
 
     fn picture() -> RgbImage {
-        RgbImage {
-            width: 5,
-            height: 9,
-            pixels: (0..5 * 9 * 3).map(|v| v as u8).collect(),
-        }
+        RgbImage { width: 5, height: 9, pixels: (0..5 * 9 * 3).map(|v| v as u8).collect() }
     }
 
     #[test]
     fn training_without_chance_is_evaluation() {
-        let quiet = TrainTransform {
-            input: input([8, 4]),
-            flip: 0.0,
-            padding: 0,
-            erasing: 0.0,
-        };
+        let quiet = TrainTransform { input: input([8, 4]), flip: 0.0, padding: 0, erasing: 0.0 };
         let trained = quiet.apply(&picture(), &mut ChaCha8Rng::seed_from_u64(0));
         assert_eq!(trained, EvalTransform(input([8, 4])).apply(&picture()));
     }
 
     #[test]
     fn the_same_stream_gives_the_same_values() {
-        let lively = TrainTransform {
-            input: input([8, 4]),
-            flip: 0.5,
-            padding: 2,
-            erasing: 0.5,
-        };
+        let lively = TrainTransform { input: input([8, 4]), flip: 0.5, padding: 2, erasing: 0.5 };
         let run = |seed| lively.apply(&picture(), &mut ChaCha8Rng::seed_from_u64(seed));
         assert_eq!(run(1), run(1));
         assert!((2..20).any(|seed| run(seed) != run(1)));

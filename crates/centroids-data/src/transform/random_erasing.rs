@@ -33,12 +33,7 @@ pub fn choose_rectangle(size: [usize; 2], rng: &mut impl Rng) -> Option<Rectangl
         .find_map(|_| erased_size(size, rng.random_range(AREA), rng.random_range(ASPECT)))?;
     let top = rng.random_range(0..=size[0] - height);
     let left = rng.random_range(0..=size[1] - width);
-    Some(Rectangle {
-        top,
-        left,
-        height,
-        width,
-    })
+    Some(Rectangle { top, left, height, width })
 }
 
 /// Height and width of a rectangle with this share of the picture's area and this aspect (height
@@ -58,12 +53,7 @@ pub fn erased_size(size: [usize; 2], area_share: f64, aspect: f64) -> Option<[us
 /// # Panics
 /// When the rectangle leaves the picture.
 pub fn erase(planes: &mut [f32], size: [usize; 2], rectangle: Rectangle, fill: [f32; 3]) {
-    let Rectangle {
-        top,
-        left,
-        height,
-        width,
-    } = rectangle;
+    let Rectangle { top, left, height, width } = rectangle;
     for (plane, value) in planes.chunks_exact_mut(size[0] * size[1]).zip(fill) {
         for row in plane.chunks_exact_mut(size[1]).skip(top).take(height) {
             row[left..left + width].fill(value);
@@ -90,12 +80,7 @@ mod tests {
     #[test]
     fn only_the_rectangle_changes() {
         let mut planes = vec![0.0; 3 * 2 * 3];
-        let rectangle = Rectangle {
-            top: 1,
-            left: 1,
-            height: 1,
-            width: 2,
-        };
+        let rectangle = Rectangle { top: 1, left: 1, height: 1, width: 2 };
         erase(&mut planes, [2, 3], rectangle, [1.0, 2.0, 3.0]);
         let plane = |value| [0.0, 0.0, 0.0, 0.0, value, value];
         assert_eq!(planes, [plane(1.0), plane(2.0), plane(3.0)].concat());

@@ -59,11 +59,7 @@ fn resize_rows(image: &RgbImage, height: usize) -> RgbImage {
     let filter = Filter::new(image.height, height);
     let mut resized = RgbImage::black(image.width, height);
     let mut sums = vec![HALF; image.width * 3];
-    for (y, target) in resized
-        .pixels
-        .chunks_exact_mut((image.width * 3).max(1))
-        .enumerate()
-    {
+    for (y, target) in resized.pixels.chunks_exact_mut((image.width * 3).max(1)).enumerate() {
         let (first, weights) = filter.taps(y);
         sums.fill(HALF);
         for (offset, weight) in weights.iter().enumerate() {
@@ -124,21 +120,14 @@ mod tests {
 
     fn grey(width: usize, values: &[u8]) -> RgbImage {
         let pixels = values.iter().flat_map(|&v| [v; 3]).collect();
-        RgbImage {
-            width,
-            height: values.len() / width,
-            pixels,
-        }
+        RgbImage { width, height: values.len() / width, pixels }
     }
 
     #[test]
     fn halving_weighs_the_neighbours_too() {
         // scale 2, support 2, centre of the first output at 1: taps 0.5, 1.5, 2.5 from it at -0.5,
         // .5, 1.5, triangle weights .75 .75 .25 over 1.75: (75·0 + 75·70 + 25·140) / 175 = 50
-        assert_eq!(
-            resize(&grey(4, &[0, 70, 140, 210]), [1, 2]),
-            grey(2, &[50, 160])
-        );
+        assert_eq!(resize(&grey(4, &[0, 70, 140, 210]), [1, 2]), grey(2, &[50, 160]));
     }
 
     #[test]
@@ -154,9 +143,7 @@ mod tests {
             let distance = (source as f64 + 0.5 - (target as f64 + 0.5) * scale).abs();
             (1.0 - distance / scale.max(1.0)).max(0.0)
         };
-        let sum: f64 = (0..from)
-            .map(|source| weight(source) * f64::from(value(source)))
-            .sum();
+        let sum: f64 = (0..from).map(|source| weight(source) * f64::from(value(source))).sum();
         (sum / (0..from).map(weight).sum::<f64>()).round() as u8
     }
 
@@ -179,23 +166,14 @@ mod tests {
     }
 
     fn within_one_level(a: &RgbImage, b: &RgbImage) -> bool {
-        let near = a
-            .pixels
-            .iter()
-            .zip(&b.pixels)
-            .all(|(a, b)| a.abs_diff(*b) <= 1);
+        let near = a.pixels.iter().zip(&b.pixels).all(|(a, b)| a.abs_diff(*b) <= 1);
         near && (a.width, a.height) == (b.width, b.height)
     }
 
     fn picture() -> impl Strategy<Value = RgbImage> {
         (1_usize..24, 1_usize..24).prop_flat_map(|(width, height)| {
-            proptest::collection::vec(any::<u8>(), width * height * 3).prop_map(move |pixels| {
-                RgbImage {
-                    width,
-                    height,
-                    pixels,
-                }
-            })
+            proptest::collection::vec(any::<u8>(), width * height * 3)
+                .prop_map(move |pixels| RgbImage { width, height, pixels })
         })
     }
 

@@ -41,29 +41,17 @@ fn a_catalogue_is_a_market1501_dataset() {
     let dir = temporary.path().join("catalogue");
     let mut reports = Vec::new();
     synthesize(&dir, &SMALL, &mut |done, total| reports.push((done, total))).unwrap();
-    assert_eq!(
-        (reports.first(), reports.last()),
-        (Some(&(0, 24)), Some(&(24, 24)))
-    );
+    assert_eq!((reports.first(), reports.last()), (Some(&(0, 24)), Some(&(24, 24))));
 
     assert_eq!(Layout::detect(&dir).unwrap(), Layout::Market1501);
     let dataset = DatasetSource::new(Layout::Market1501, &dir).load().unwrap();
-    let Dataset {
-        train,
-        query,
-        gallery,
-        oddities,
-        ..
-    } = dataset;
+    let Dataset { train, query, gallery, oddities, .. } = dataset;
     assert_eq!((train.len(), query.len(), gallery.len()), (12, 4, 7));
     assert_eq!(pids(&train), BTreeSet::from([1, 2, 3]));
     assert_eq!(pids(&query), BTreeSet::from([4, 5]));
     assert_eq!(pids(&gallery), BTreeSet::from([0, 4, 5]));
     assert_eq!(oddities, ["gallery: junk images (pid −1), dropped: 1"]);
-    assert!(
-        dir.join("bounding_box_train/0001_c1s1_000001_00.jpg")
-            .is_file()
-    );
+    assert!(dir.join("bounding_box_train/0001_c1s1_000001_00.jpg").is_file());
     let image = decode_file(&query[0].path, DEFAULT_MAX_PIXELS).unwrap();
     assert_eq!((image.height, image.width), (24, 16));
 }
@@ -76,12 +64,7 @@ fn the_seed_decides_on_every_byte() {
     make(&b, &SMALL);
     make(&c, &SynthConfig { seed: 8, ..SMALL });
     assert!(files(&a) == files(&b));
-    assert!(
-        files(&a)
-            .iter()
-            .zip(files(&c))
-            .all(|(a, c)| a.0 == c.0 && a.1 != c.1)
-    );
+    assert!(files(&a).iter().zip(files(&c)).all(|(a, c)| a.0 == c.0 && a.1 != c.1));
 }
 
 #[test]
@@ -89,25 +72,10 @@ fn nothing_is_overwritten_and_nothing_is_left_behind() {
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().join("new");
     let try_to = |config: &SynthConfig| synthesize(&dir, config, &mut |_, _| ()).unwrap_err();
-    let no_ids = SynthConfig {
-        test_ids: 0,
-        ..SMALL
-    };
+    let no_ids = SynthConfig { test_ids: 0, ..SMALL };
     assert_says(&try_to(&no_ids), &["test_ids", "at least 1"]);
-    assert_says(
-        &try_to(&SynthConfig {
-            images_per_camera: 1,
-            ..SMALL
-        }),
-        &["images_per_camera"],
-    );
-    assert_says(
-        &try_to(&SynthConfig {
-            size: [64, 0],
-            ..SMALL
-        }),
-        &["height and width"],
-    );
+    assert_says(&try_to(&SynthConfig { images_per_camera: 1, ..SMALL }), &["images_per_camera"]);
+    assert_says(&try_to(&SynthConfig { size: [64, 0], ..SMALL }), &["height and width"]);
     fs::create_dir(&dir).unwrap();
     make(&dir, &SMALL); // an empty folder may be filled
     assert_says(&try_to(&SMALL), &["new` exists", "not an empty folder"]);
@@ -148,10 +116,7 @@ fn colours_alone_do_not_tell_products_apart() {
         best == Some(*product as usize)
     };
     let right = (0..PRODUCTS).filter(found).count();
-    assert!(
-        right < PRODUCTS as usize * 2 / 5,
-        "{right} of {PRODUCTS} found by colour"
-    );
+    assert!(right < PRODUCTS as usize * 2 / 5, "{right} of {PRODUCTS} found by colour");
 }
 
 #[test]
@@ -159,13 +124,7 @@ fn products_and_cameras_differ() {
     let picture = |product, camera| {
         let product: Option<u64> = product;
         let product = product.map(|number| Product::of(0, number));
-        render(
-            product.as_ref(),
-            &Camera::of(0, camera),
-            [32, 32],
-            0,
-            [0, 0],
-        )
+        render(product.as_ref(), &Camera::of(0, camera), [32, 32], 0, [0, 0])
     };
     assert_eq!(picture(Some(1), 0), picture(Some(1), 0));
     assert_ne!(picture(Some(1), 0), picture(Some(2), 0));

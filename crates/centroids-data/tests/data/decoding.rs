@@ -16,11 +16,9 @@ fn assert_cuts_are_noticed(bytes: &[u8], what: &str) {
     let step = (bytes.len() / 4000).max(1);
     for len in (0..bytes.len()).rev().step_by(step) {
         match decode(&bytes[..len]) {
-            Ok(cut) => assert!(
-                cut == whole,
-                "{what}: cut to {len} of {} bytes unnoticed",
-                bytes.len()
-            ),
+            Ok(cut) => {
+                assert!(cut == whole, "{what}: cut to {len} of {} bytes unnoticed", bytes.len())
+            }
             Err(error) => assert_says(&error, &["folder/some.file"]),
         }
     }
@@ -30,11 +28,7 @@ fn assert_cuts_are_noticed(bytes: &[u8], what: &str) {
 fn assert_every_cut_is_an_error(bytes: &[u8], what: &str) {
     assert_cuts_are_noticed(bytes, what);
     for len in bytes.len().saturating_sub(16)..bytes.len() {
-        assert!(
-            decode(&bytes[..len]).is_err(),
-            "{what}: {len} of {} bytes",
-            bytes.len()
-        );
+        assert!(decode(&bytes[..len]).is_err(), "{what}: {len} of {} bytes", bytes.len());
     }
 }
 
@@ -80,17 +74,9 @@ fn colours_become_rgb_as_the_reference_makes_them() {
     let grey = image::GrayImage::from_raw(2, 1, vec![7, 250]).unwrap();
     assert_eq!(png(grey.into()), [7, 7, 7, 250, 250, 250]);
     let clear = image::RgbaImage::from_raw(1, 1, vec![9, 8, 7, 0]).unwrap();
-    assert_eq!(
-        png(clear.into()),
-        [9, 8, 7],
-        "alpha is dropped, not blended"
-    );
+    assert_eq!(png(clear.into()), [9, 8, 7], "alpha is dropped, not blended");
     let deep = image::ImageBuffer::from_raw(1, 1, vec![0x01FF_u16, 0x8000, 0xFFFF]).unwrap();
-    assert_eq!(
-        png(DynamicImage::ImageRgb16(deep)),
-        [1, 128, 255],
-        "the high byte is kept"
-    );
+    assert_eq!(png(DynamicImage::ImageRgb16(deep)), [1, 128, 255], "the high byte is kept");
 }
 
 #[test]
@@ -98,19 +84,13 @@ fn the_content_decides_and_not_the_extension() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("photo.jpg");
     fs::write(&path, encode(&picture(5, 4, 0), ImageFormat::Bmp)).unwrap();
-    assert_eq!(
-        decode_file(&path, DEFAULT_MAX_PIXELS).unwrap(),
-        picture(5, 4, 0)
-    );
+    assert_eq!(decode_file(&path, DEFAULT_MAX_PIXELS).unwrap(), picture(5, 4, 0));
 }
 
 #[test]
 fn what_is_no_picture_is_named() {
     assert_says(&decode(b"").unwrap_err(), &["folder/some.file", "empty"]);
-    assert_says(
-        &decode(b"GIF89a, but not read here").unwrap_err(),
-        &["not a JPEG, PNG"],
-    );
+    assert_says(&decode(b"GIF89a, but not read here").unwrap_err(), &["not a JPEG, PNG"]);
     assert_says(&decode(b"hello").unwrap_err(), &["not a JPEG, PNG"]);
     let missing = decode_file("no/such.jpg".as_ref(), DEFAULT_MAX_PIXELS).unwrap_err();
     assert_says(&missing, &["no/such.jpg", "does not exist"]);
@@ -120,40 +100,23 @@ fn what_is_no_picture_is_named() {
 fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     let side = 60_000_u16;
     let mut jpeg = encode(&picture(16, 16, 0), ImageFormat::Jpeg);
-    let frame = jpeg
-        .windows(2)
-        .position(|bytes| bytes == [0xFF, 0xC0])
-        .unwrap();
+    let frame = jpeg.windows(2).position(|bytes| bytes == [0xFF, 0xC0]).unwrap();
     jpeg[frame + 5..frame + 7].copy_from_slice(&side.to_be_bytes());
     jpeg[frame + 7..frame + 9].copy_from_slice(&side.to_be_bytes());
     let mut bmp = encode(&picture(16, 16, 0), ImageFormat::Bmp);
     bmp[18..22].copy_from_slice(&u32::from(side).to_le_bytes());
     bmp[22..26].copy_from_slice(&u32::from(side).to_le_bytes());
-    vec![
-        ("JPEG", jpeg),
-        ("BMP", bmp),
-        ("PPM", b"P6 60000 60000 255\n...".to_vec()),
-    ]
+    vec![("JPEG", jpeg), ("BMP", bmp), ("PPM", b"P6 60000 60000 255\n...".to_vec())]
 }
 
 #[test]
 fn the_header_is_checked_before_pixels_are_allocated() {
     for (format, bomb) in bombs() {
         let error = decode(&bomb).unwrap_err();
-        let Error::TooManyPixels {
-            width,
-            height,
-            limit,
-            ..
-        } = error
-        else {
+        let Error::TooManyPixels { width, height, limit, .. } = error else {
             panic!("{format}: {error}")
         };
-        assert_eq!(
-            (width, height, limit),
-            (60_000, 60_000, DEFAULT_MAX_PIXELS),
-            "{format}"
-        );
+        assert_eq!((width, height, limit), (60_000, 60_000, DEFAULT_MAX_PIXELS), "{format}");
     }
 }
 
@@ -168,10 +131,7 @@ fn the_limit_counts_pixels_exactly() {
     ] {
         let bytes = encode(&picture(10, 7, 0), format);
         assert!(decode_bytes(&bytes, "x", 70).is_ok(), "{format:?}");
-        assert_says(
-            &decode_bytes(&bytes, "x", 69).unwrap_err(),
-            &["`x`", "10×7", "limit of 69"],
-        );
+        assert_says(&decode_bytes(&bytes, "x", 69).unwrap_err(), &["`x`", "10×7", "limit of 69"]);
     }
 }
 

@@ -21,12 +21,8 @@ struct Differences {
 
 fn differences(ours: &RgbImage, theirs: &RgbImage) -> Differences {
     assert_eq!((ours.width, ours.height), (theirs.width, theirs.height));
-    let off: Vec<u8> = ours
-        .pixels
-        .iter()
-        .zip(&theirs.pixels)
-        .map(|(a, b)| a.abs_diff(*b))
-        .collect();
+    let off: Vec<u8> =
+        ours.pixels.iter().zip(&theirs.pixels).map(|(a, b)| a.abs_diff(*b)).collect();
     let count = off.len() as f64;
     Differences {
         mean: off.iter().map(|&d| f64::from(d)).sum::<f64>() / count,
@@ -49,11 +45,7 @@ impl Tensors {
 
     fn pixels(&self, name: &str) -> RgbImage {
         let (shape, pixels) = &self.0[name];
-        RgbImage {
-            height: shape[0],
-            width: shape[1],
-            pixels: pixels.clone(),
-        }
+        RgbImage { height: shape[0], width: shape[1], pixels: pixels.clone() }
     }
 
     fn values(&self, name: &str) -> Vec<f32> {
@@ -64,11 +56,7 @@ impl Tensors {
 
 fn assert_near(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) {
     assert_eq!(ours.len(), theirs.len(), "{what}");
-    let worst = ours
-        .iter()
-        .zip(theirs)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max);
+    let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst <= tolerance, "{what}: off by {worst}");
 }
 
@@ -86,11 +74,8 @@ fn decoding_resizing_and_normalising_match() {
     for entry in list(&manifest, "entries") {
         let name = entry["name"].as_str().unwrap();
         let is_jpeg = entry["jpeg"].as_bool().unwrap_or(false);
-        let ours = decode_file(
-            &folder.join(entry["file"].as_str().unwrap()),
-            DEFAULT_MAX_PIXELS,
-        )
-        .unwrap();
+        let ours =
+            decode_file(&folder.join(entry["file"].as_str().unwrap()), DEFAULT_MAX_PIXELS).unwrap();
         let theirs = tensors.pixels(entry["pixels_tensor"].as_str().unwrap());
         let off = differences(&ours, &theirs);
         let allowed = if is_jpeg { (1.0, 12) } else { (0.0, 0) };
@@ -100,25 +85,14 @@ fn decoding_resizing_and_normalising_match() {
             off.mean,
             off.worst
         );
-        println!(
-            "{name}: decoded, mean difference {:.3}, worst {}",
-            off.mean, off.worst
-        );
+        println!("{name}: decoded, mean difference {:.3}, worst {}", off.mean, off.worst);
 
         for case in list(entry, "resized") {
             let (size, tensor) = (sizes(case), case["tensor"].as_str().unwrap());
             let wanted = tensors.pixels(tensor);
-            assert_eq!(
-                resize(&theirs, size),
-                wanted,
-                "{tensor}: from the reference's pixels"
-            );
+            assert_eq!(resize(&theirs, size), wanted, "{tensor}: from the reference's pixels");
             let off = differences(&resize(&ours, size), &wanted);
-            assert!(
-                is_jpeg && off.mean <= 1.0 || off.share == 0.0,
-                "{tensor}: mean {}",
-                off.mean
-            );
+            assert!(is_jpeg && off.mean <= 1.0 || off.share == 0.0, "{tensor}: mean {}", off.mean);
             check_normalised(&theirs, size, case, &tensors);
         }
     }
@@ -126,22 +100,11 @@ fn decoding_resizing_and_normalising_match() {
 
 fn check_normalised(image: &RgbImage, size: [usize; 2], case: &Value, tensors: &Tensors) {
     let tensor = case["tensor"].as_str().unwrap();
-    let values = EvalTransform(InputSpec {
-        size,
-        ..InputSpec::default()
-    })
-    .apply(image);
-    let first: Vec<f32> = list(case, "normalised_first4")
-        .iter()
-        .map(|v| v.as_f64().unwrap() as f32)
-        .collect();
+    let values = EvalTransform(InputSpec { size, ..InputSpec::default() }).apply(image);
+    let first: Vec<f32> =
+        list(case, "normalised_first4").iter().map(|v| v.as_f64().unwrap() as f32).collect();
     assert_near(&values[..first.len()], &first, 1e-6, tensor);
-    assert_near(
-        &values[values.len() - 1..],
-        &[real(case, "normalised_last") as f32],
-        1e-6,
-        tensor,
-    );
+    assert_near(&values[values.len() - 1..], &[real(case, "normalised_last") as f32], 1e-6, tensor);
     let sum: f64 = values.iter().map(|&value| f64::from(value)).sum();
     assert!(
         (sum - real(case, "normalised_sum_float64")).abs() <= 1e-6 * values.len() as f64,
@@ -172,11 +135,7 @@ fn flip_and_crops_match() {
     for corner in list(augmentation, "crops_top_left") {
         let [top, left] = [0, 1].map(|i| corner[i].as_u64().unwrap() as usize);
         let wanted = tensors.pixels(&format!("aug.padcrop_{top}_{left}"));
-        assert_eq!(
-            pad_crop(&resized, padding, top, left),
-            wanted,
-            "crop at {top}, {left}"
-        );
+        assert_eq!(pad_crop(&resized, padding, top, left), wanted, "crop at {top}, {left}");
     }
 }
 
@@ -189,9 +148,7 @@ fn erasing_matches() {
     let tensors = Tensors::read(&folder.join(manifest["file"].as_str().unwrap()));
     let InputSpec { mean, std, .. } = InputSpec::default();
     let normalised = tensors.values("aug.normalised");
-    let [_, height, width] = tensors.0["aug.normalised"].0[..] else {
-        panic!("want three axes")
-    };
+    let [_, height, width] = tensors.0["aug.normalised"].0[..] else { panic!("want three axes") };
     let ours = normalize(&tensors.pixels("aug.resized"), mean, std);
     assert_near(&ours, &normalised, 1e-6, "aug.normalised");
 
@@ -213,11 +170,7 @@ fn erasing_matches() {
             height: number(case, "h"),
             width: number(case, "w"),
         };
-        let size = erased_size(
-            [height, width],
-            real(case, "area_fraction"),
-            real(case, "aspect"),
-        );
+        let size = erased_size([height, width], real(case, "area_fraction"), real(case, "aspect"));
         assert_eq!(size, Some([rectangle.height, rectangle.width]), "{case}");
         if let Some(tensor) = case["tensor"].as_str() {
             let mut values = normalised.clone();

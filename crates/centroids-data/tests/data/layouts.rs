@@ -23,10 +23,7 @@ fn load(layout: Layout, root: &Path) -> Result<Dataset, Error> {
 /// File names, identities and cameras.
 fn summary(records: &[ImageRecord]) -> Vec<(String, i64, Option<u32>)> {
     let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_string();
-    records
-        .iter()
-        .map(|r| (name(&r.path), r.pid.0, r.camid.map(|camid| camid.0)))
-        .collect()
+    records.iter().map(|r| (name(&r.path), r.pid.0, r.camid.map(|camid| camid.0))).collect()
 }
 
 fn pids(records: &[ImageRecord]) -> Vec<i64> {
@@ -34,10 +31,7 @@ fn pids(records: &[ImageRecord]) -> Vec<i64> {
 }
 
 fn assert_odd(dataset: &Dataset, parts: &[&str]) {
-    let found = dataset
-        .oddities
-        .iter()
-        .any(|line| parts.iter().all(|part| line.contains(part)));
+    let found = dataset.oddities.iter().any(|line| parts.iter().all(|part| line.contains(part)));
     assert!(found, "{parts:?} not in {:#?}", dataset.oddities);
 }
 
@@ -68,44 +62,22 @@ fn market1501_is_read_from_its_file_names() {
         ]
     );
     assert_eq!(pids(&dataset.query), [2, 3]);
-    assert_eq!(
-        pids(&dataset.gallery),
-        [0, 2, 3],
-        "sorted, junk dropped, distractors kept"
-    );
+    assert_eq!(pids(&dataset.gallery), [0, 2, 3], "sorted, junk dropped, distractors kept");
     assert_odd(&dataset, &["gallery: junk images (pid −1), dropped: 2"]);
-    assert_odd(
-        &dataset,
-        &["query: files that are no images, left out: 1 (Thumbs.db)"],
-    );
-    assert_odd(
-        &dataset,
-        &["query: hidden files or folders, left out: 1 (.hidden.jpg)"],
-    );
-    assert_odd(
-        &dataset,
-        &["query: names without identity and camera", "holiday.jpg"],
-    );
-    assert_odd(
-        &dataset,
-        &["query: images without a match", "0003_c2s1_000451_00.jpg"],
-    );
+    assert_odd(&dataset, &["query: files that are no images, left out: 1 (Thumbs.db)"]);
+    assert_odd(&dataset, &["query: hidden files or folders, left out: 1 (.hidden.jpg)"]);
+    assert_odd(&dataset, &["query: names without identity and camera", "holiday.jpg"]);
+    assert_odd(&dataset, &["query: images without a match", "0003_c2s1_000451_00.jpg"]);
 }
 
 #[test]
 fn the_three_folders_may_lie_one_deeper() {
     let below = |name: &str| MARKET.map(|file| format!("{name}/{file}"));
     let market = tree(&below("market1501").each_ref().map(String::as_str));
-    assert_eq!(
-        load(Layout::Market1501, market.path()).unwrap().train.len(),
-        2
-    );
+    assert_eq!(load(Layout::Market1501, market.path()).unwrap().train.len(), 2);
     assert_eq!(Layout::detect(market.path()).unwrap(), Layout::Market1501);
     let duke = tree(&below("DukeMTMC-reID").each_ref().map(String::as_str));
-    assert_eq!(
-        load(Layout::Dukemtmcreid, duke.path()).unwrap().name,
-        "dukemtmcreid"
-    );
+    assert_eq!(load(Layout::Dukemtmcreid, duke.path()).unwrap().name, "dukemtmcreid");
     assert_eq!(Layout::detect(duke.path()).unwrap(), Layout::Dukemtmcreid);
     assert_says(
         &load(Layout::Dukemtmcreid, market.path()).unwrap_err(),
@@ -115,11 +87,8 @@ fn the_three_folders_may_lie_one_deeper() {
 
 #[test]
 fn market1501_without_a_usable_name_or_image_is_refused() {
-    let wrong = tree(&[
-        "bounding_box_train/a.jpg",
-        "query/0001_c1.jpg",
-        "bounding_box_test/0001_c2.jpg",
-    ]);
+    let wrong =
+        tree(&["bounding_box_train/a.jpg", "query/0001_c1.jpg", "bounding_box_test/0001_c2.jpg"]);
     assert_says(
         &load(Layout::Market1501, wrong.path()).unwrap_err(),
         &["bounding_box_train", "0002_c1s1_000451_03.jpg"],
@@ -130,10 +99,7 @@ fn market1501_without_a_usable_name_or_image_is_refused() {
         &["bounding_box_train", "holds no images"],
     );
     fs::remove_dir(wrong.path().join("bounding_box_train")).unwrap();
-    assert_says(
-        &load(Layout::Market1501, wrong.path()).unwrap_err(),
-        &["no bounding_box_train/"],
-    );
+    assert_says(&load(Layout::Market1501, wrong.path()).unwrap_err(), &["no bounding_box_train/"]);
 }
 
 #[test]
@@ -149,31 +115,17 @@ fn a_folder_with_splits_keeps_integer_names_as_pids() {
         "train/loose.png",
     ]);
     let pattern = Some(r"^(left|right)_".to_string());
-    let source = DatasetSource {
-        camera_pattern: pattern,
-        ..DatasetSource::new(Layout::Folder, dir.path())
-    };
+    let source =
+        DatasetSource { camera_pattern: pattern, ..DatasetSource::new(Layout::Folder, dir.path()) };
     let dataset = source.load().unwrap();
     assert_eq!(pids(&dataset.train), [12, 12, 3]);
-    assert_eq!(
-        summary(&dataset.query),
-        [("left_1.png".into(), 40, Some(0))]
-    );
+    assert_eq!(summary(&dataset.query), [("left_1.png".into(), 40, Some(0))]);
     assert_eq!(
         summary(&dataset.gallery),
-        [
-            ("right_1.png".into(), 40, Some(1)),
-            ("x.png".into(), 40, None)
-        ]
+        [("right_1.png".into(), 40, Some(1)), ("x.png".into(), 40, None)]
     );
     assert!(dataset.pid_names.is_empty());
-    assert_odd(
-        &dataset,
-        &[
-            "train: images outside of any identity's folder",
-            "loose.png",
-        ],
-    );
+    assert_odd(&dataset, &["train: images outside of any identity's folder", "loose.png"]);
     assert_odd(&dataset, &["names without a camera"]);
     assert_odd(&dataset, &["train: pids with one image", "1 (3)"]);
     assert_odd(&dataset, &["gallery: junk"]);
@@ -187,41 +139,18 @@ fn a_folder_without_splits_is_divided_by_identity() {
         .collect();
     let dir = tree(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let pattern = Some(r"_(\d+)\.png$".to_string());
-    let source = DatasetSource {
-        camera_pattern: pattern,
-        ..DatasetSource::new(Layout::Folder, dir.path())
-    };
+    let source =
+        DatasetSource { camera_pattern: pattern, ..DatasetSource::new(Layout::Folder, dir.path()) };
     let dataset = source.load().unwrap();
     assert_eq!(
         dataset.pid_names.values().collect::<Vec<_>>(),
         ["Greek/alpha", "Greek/beta", "Latin/a", "Latin/b"]
     );
-    assert_eq!(
-        (
-            dataset.train.len(),
-            dataset.query.len(),
-            dataset.gallery.len()
-        ),
-        (6, 2, 4)
-    );
-    assert!(
-        dataset
-            .train
-            .iter()
-            .all(|t| dataset.gallery.iter().all(|g| g.pid != t.pid))
-    );
-    assert_eq!(
-        dataset.query[0].camid,
-        Some(CamId(1)),
-        "digits are the camera's number"
-    );
+    assert_eq!((dataset.train.len(), dataset.query.len(), dataset.gallery.len()), (6, 2, 4));
+    assert!(dataset.train.iter().all(|t| dataset.gallery.iter().all(|g| g.pid != t.pid)));
+    assert_eq!(dataset.query[0].camid, Some(CamId(1)), "digits are the camera's number");
     assert_eq!(source.load().unwrap(), dataset, "always the same division");
-    let all_test = DatasetSource {
-        holdout: 1.0,
-        ..source
-    }
-    .load()
-    .unwrap();
+    let all_test = DatasetSource { holdout: 1.0, ..source }.load().unwrap();
     assert_eq!((all_test.train.len(), all_test.query.len()), (0, 4));
     assert_odd(&all_test, &["train: no images"]);
 }
@@ -231,53 +160,29 @@ fn unusable_camera_patterns_are_refused() {
     let dir = tree(&["train/1/a.png"]);
     let message = |layout, pattern: &str| {
         let pattern = Some(pattern.to_string());
-        DatasetSource {
-            camera_pattern: pattern,
-            ..DatasetSource::new(layout, dir.path())
-        }
-        .load()
-        .unwrap_err()
+        DatasetSource { camera_pattern: pattern, ..DatasetSource::new(layout, dir.path()) }
+            .load()
+            .unwrap_err()
     };
     assert_says(&message(Layout::Folder, r"c\d"), &[r"`c\d`", "0 groups"]);
-    assert_says(
-        &message(Layout::Folder, r"c(\d)"),
-        &[r"`c(\d)`", "matches no file name", "a.png"],
-    );
-    assert_says(
-        &message(Layout::Folder, r"c(\d"),
-        &[r"`c(\d`", "unclosed group"],
-    );
-    assert_says(
-        &message(Layout::Market1501, r"c(\d)"),
-        &["only layout folder", "market1501"],
-    );
+    assert_says(&message(Layout::Folder, r"c(\d)"), &[r"`c(\d)`", "matches no file name", "a.png"]);
+    assert_says(&message(Layout::Folder, r"c(\d"), &[r"`c(\d`", "unclosed group"]);
+    assert_says(&message(Layout::Market1501, r"c(\d)"), &["only layout folder", "market1501"]);
 }
 
 #[test]
 fn folders_without_identities_or_images_are_refused() {
     let flat = tree(&["a.png", "b.png"]);
-    assert_says(
-        &load(Layout::Folder, flat.path()).unwrap_err(),
-        &["one folder per identity"],
-    );
+    assert_says(&load(Layout::Folder, flat.path()).unwrap_err(), &["one folder per identity"]);
     let empty = tempfile::tempdir().unwrap();
-    assert_says(
-        &load(Layout::Folder, empty.path()).unwrap_err(),
-        &["holds no images"],
-    );
+    assert_says(&load(Layout::Folder, empty.path()).unwrap_err(), &["holds no images"]);
     assert_says(
         &load(Layout::Folder, &empty.path().join("gone")).unwrap_err(),
         &["gone` does not exist"],
     );
     let junk = tree(&["train/-1/a.png"]);
-    assert_says(
-        &load(Layout::Folder, junk.path()).unwrap_err(),
-        &["all images are junk"],
-    );
-    let source = DatasetSource {
-        holdout: -0.1,
-        ..DatasetSource::new(Layout::Folder, flat.path())
-    };
+    assert_says(&load(Layout::Folder, junk.path()).unwrap_err(), &["all images are junk"]);
+    let source = DatasetSource { holdout: -0.1, ..DatasetSource::new(Layout::Folder, flat.path()) };
     write_png(&flat.path().join("1/a.png"), 0);
     assert_says(&source.load().unwrap_err(), &["holdout -0.1"]);
 }
@@ -312,14 +217,8 @@ fn a_jsonl_manifest_may_name_identities() {
     ];
     let (_dir, path) = manifest_tree("list.jsonl", &rows.join("\n"));
     let dataset = load(Layout::Manifest, &path).unwrap();
-    assert_eq!(
-        dataset.pid_names.get(&Pid(2)).map(String::as_str),
-        Some("hat")
-    );
-    assert_eq!(
-        (dataset.train[0].pid, dataset.gallery[0].camid),
-        (Pid(2), Some(CamId(0)))
-    );
+    assert_eq!(dataset.pid_names.get(&Pid(2)).map(String::as_str), Some("hat"));
+    assert_eq!((dataset.train[0].pid, dataset.gallery[0].camid), (Pid(2), Some(CamId(0))));
     assert_odd(&dataset, &["query: no images"]);
 }
 
@@ -327,37 +226,13 @@ fn a_jsonl_manifest_may_name_identities() {
 fn broken_manifest_rows_are_named_by_line() {
     let head = "path,pid,split\nimg/a.png,1,train\n";
     for (name, content, parts) in [
-        (
-            "m.csv",
-            format!("{head}img/b.png,1,test\n"),
-            ["line 3", "unknown split `test`"],
-        ),
-        (
-            "m.csv",
-            format!("{head}img/x.png,1,query\n"),
-            ["line 3", "img/x.png` is no file"],
-        ),
-        (
-            "m.csv",
-            format!("{head}img/b.png,1\n"),
-            ["line 3", "2 fields"],
-        ),
-        (
-            "m.csv",
-            format!("{head}img/b.png,,query\n"),
-            ["line 3", "pid is empty"],
-        ),
-        (
-            "m.csv",
-            "path,pid\n".into(),
-            ["line 1", "header must name path, pid, split"],
-        ),
+        ("m.csv", format!("{head}img/b.png,1,test\n"), ["line 3", "unknown split `test`"]),
+        ("m.csv", format!("{head}img/x.png,1,query\n"), ["line 3", "img/x.png` is no file"]),
+        ("m.csv", format!("{head}img/b.png,1\n"), ["line 3", "2 fields"]),
+        ("m.csv", format!("{head}img/b.png,,query\n"), ["line 3", "pid is empty"]),
+        ("m.csv", "path,pid\n".into(), ["line 1", "header must name path, pid, split"]),
         ("m.csv", "path,pid,split\n".into(), ["m.csv", "no rows"]),
-        (
-            "m.jsonl",
-            "{\"path\": \"img/a.png\"}\n".into(),
-            ["line 1", "missing field `pid`"],
-        ),
+        ("m.jsonl", "{\"path\": \"img/a.png\"}\n".into(), ["line 1", "missing field `pid`"]),
         (
             "m.jsonl",
             "\n{\"path\": \"a\", \"pid\": 1.5, \"split\": \"x\"}\n".into(),
@@ -372,12 +247,8 @@ fn broken_manifest_rows_are_named_by_line() {
 
 #[test]
 fn odd_files_and_lists_are_reported() {
-    let rows = [
-        "img/a.png,1,train",
-        "img/a.png,1,train",
-        "img/b.png,1,query",
-        "img/c d.png,2,gallery",
-    ];
+    let rows =
+        ["img/a.png,1,train", "img/a.png,1,train", "img/b.png,1,query", "img/c d.png,2,gallery"];
     let content = format!("path,pid,split\n{}\n", rows.join("\n"));
     let (dir, path) = manifest_tree("m.csv", &content);
     fs::write(dir.path().join("img/b.png"), "").unwrap();
@@ -386,72 +257,32 @@ fn odd_files_and_lists_are_reported() {
     fs::write(&path, content.replace("a.png", "a.jpg")).unwrap();
     let mut dataset = load(Layout::Manifest, &path).unwrap();
     assert_odd(&dataset, &["paths listed more than once", "a.jpg"]);
-    assert_odd(
-        &dataset,
-        &["pids both in train and in query or gallery", "1 (1)"],
-    );
+    assert_odd(&dataset, &["pids both in train and in query or gallery", "1 (1)"]);
     assert_odd(&dataset, &["query: images without a match", "b.png"]);
     dataset.oddities = inspect_files(&dataset);
-    assert_odd(
-        &dataset,
-        &[
-            "train: files whose extension is not that of their format",
-            "a.jpg",
-        ],
-    );
+    assert_odd(&dataset, &["train: files whose extension is not that of their format", "a.jpg"]);
     assert_odd(&dataset, &["query: empty files", "b.png"]);
-    assert_odd(
-        &dataset,
-        &["gallery: files that are no known image format", "c d.png"],
-    );
+    assert_odd(&dataset, &["gallery: files that are no known image format", "c d.png"]);
 }
 
 #[test]
 fn layouts_are_recognised_or_refused() {
-    assert_eq!(
-        "DukeMTMC-reID".parse::<Layout>().unwrap(),
-        Layout::Dukemtmcreid
-    );
+    assert_eq!("DukeMTMC-reID".parse::<Layout>().unwrap(), Layout::Dukemtmcreid);
     assert_eq!("market1501".parse::<Layout>().unwrap(), Layout::Market1501);
-    assert_says(
-        &"coco".parse::<Layout>().unwrap_err(),
-        &["unknown layout `coco`", "manifest"],
-    );
-    assert_eq!(
-        Layout::detect(tree(&["1/a.png"]).path()).unwrap(),
-        Layout::Folder
-    );
+    assert_says(&"coco".parse::<Layout>().unwrap_err(), &["unknown layout `coco`", "manifest"]);
+    assert_eq!(Layout::detect(tree(&["1/a.png"]).path()).unwrap(), Layout::Folder);
     let empty = tempfile::tempdir().unwrap();
-    assert_says(
-        &Layout::detect(empty.path()).unwrap_err(),
-        &["no known layout", "manifest"],
-    );
-    assert_says(
-        &Layout::detect(&empty.path().join("gone")).unwrap_err(),
-        &["does not exist"],
-    );
+    assert_says(&Layout::detect(empty.path()).unwrap_err(), &["no known layout", "manifest"]);
+    assert_says(&Layout::detect(&empty.path().join("gone")).unwrap_err(), &["does not exist"]);
     let text = empty.path().join("notes.txt");
     fs::write(&text, "x").unwrap();
-    assert_says(
-        &Layout::detect(&text).unwrap_err(),
-        &["notes.txt", "no known layout"],
-    );
+    assert_says(&Layout::detect(&text).unwrap_err(), &["notes.txt", "no known layout"]);
 }
 
 #[test]
 fn the_table_has_a_row_for_each_split() {
     let dataset = load(Layout::Market1501, tree(&MARKET).path()).unwrap();
-    let rows: Vec<_> = dataset
-        .table()
-        .iter()
-        .map(|r| (r.split, r.identities, r.images, r.cameras))
-        .collect();
-    assert_eq!(
-        rows,
-        [
-            (Split::Train, 1, 2, 2),
-            (Split::Query, 2, 2, 2),
-            (Split::Gallery, 3, 3, 2)
-        ]
-    );
+    let rows: Vec<_> =
+        dataset.table().iter().map(|r| (r.split, r.identities, r.images, r.cameras)).collect();
+    assert_eq!(rows, [(Split::Train, 1, 2, 2), (Split::Query, 2, 2, 2), (Split::Gallery, 3, 3, 2)]);
 }

@@ -11,17 +11,9 @@ use tempfile::TempDir;
 
 use crate::support::{assert_says, write_png};
 
-const INPUT: InputSpec = InputSpec {
-    size: [16, 8],
-    mean: [0.5, 0.4, 0.3],
-    std: [0.2, 0.3, 0.4],
-};
-const TRANSFORM: TrainTransform = TrainTransform {
-    input: INPUT,
-    flip: 0.5,
-    padding: 2,
-    erasing: 0.5,
-};
+const INPUT: InputSpec = InputSpec { size: [16, 8], mean: [0.5, 0.4, 0.3], std: [0.2, 0.3, 0.4] };
+const TRANSFORM: TrainTransform =
+    TrainTransform { input: INPUT, flip: 0.5, padding: 2, erasing: 0.5 };
 
 /// Six identities with two to five images each, and the folder they lie in.
 fn records() -> (TempDir, Arc<[ImageRecord]>) {
@@ -31,11 +23,7 @@ fn records() -> (TempDir, Arc<[ImageRecord]>) {
         for image in 0..2 + pid as u32 % 4 {
             let path = dir.path().join(format!("{pid}_{image}.png"));
             write_png(&path, records.len());
-            records.push(ImageRecord {
-                path,
-                pid: Pid(pid),
-                camid: Some(CamId(image)),
-            });
+            records.push(ImageRecord { path, pid: Pid(pid), camid: Some(CamId(image)) });
         }
     }
     (dir, records.into())
@@ -48,9 +36,7 @@ fn epoch(records: &[ImageRecord]) -> Vec<Vec<Draw>> {
 
 fn all(records: &Arc<[ImageRecord]>, options: LoaderOptions) -> Vec<TrainBatch> {
     let batches = epoch(records);
-    train_batches(records.clone(), batches, TRANSFORM, options)
-        .map(Result::unwrap)
-        .collect()
+    train_batches(records.clone(), batches, TRANSFORM, options).map(Result::unwrap).collect()
 }
 
 #[test]
@@ -61,10 +47,8 @@ fn batches_carry_what_was_drawn() {
     assert_eq!(loaded.len(), batches.len());
     for (batch, draws) in loaded.iter().zip(&batches) {
         assert_eq!(batch.shape, [8, 3, 16, 8]);
-        for (i, (draw, image)) in draws
-            .iter()
-            .zip(batch.images.chunks_exact(3 * 16 * 8))
-            .enumerate()
+        for (i, (draw, image)) in
+            draws.iter().zip(batch.images.chunks_exact(3 * 16 * 8)).enumerate()
         {
             let record = &records[draw.record];
             assert_eq!(
@@ -84,16 +68,8 @@ fn batches_carry_what_was_drawn() {
 #[test]
 fn seed_and_epoch_change_pixels() {
     let (_dir, records) = records();
-    let pixels = |seed, epoch| {
-        all(
-            &records,
-            LoaderOptions {
-                seed,
-                epoch,
-                ..LoaderOptions::default()
-            },
-        )
-    };
+    let pixels =
+        |seed, epoch| all(&records, LoaderOptions { seed, epoch, ..LoaderOptions::default() });
     assert_eq!(pixels(1, 2), pixels(1, 2));
     assert_ne!(pixels(1, 2), pixels(1, 3));
     assert_ne!(pixels(1, 2), pixels(2, 2));
@@ -124,23 +100,10 @@ proptest! {
 fn skipping_resumes_with_the_same_pixels() {
     let (_dir, records) = records();
     let whole = all(&records, LoaderOptions::default());
-    let rest = all(
-        &records,
-        LoaderOptions {
-            skip_batches: 1,
-            ..LoaderOptions::default()
-        },
-    );
+    let rest = all(&records, LoaderOptions { skip_batches: 1, ..LoaderOptions::default() });
     assert_eq!(rest, whole[1..]);
     assert!(
-        all(
-            &records,
-            LoaderOptions {
-                skip_batches: 99,
-                ..LoaderOptions::default()
-            }
-        )
-        .is_empty()
+        all(&records, LoaderOptions { skip_batches: 99, ..LoaderOptions::default() }).is_empty()
     );
 }
 
@@ -152,24 +115,13 @@ fn a_broken_image_is_an_error_that_names_it_and_the_rest_goes_on() {
     let bytes = std::fs::read(broken).unwrap();
     std::fs::write(broken, &bytes[..bytes.len() / 2]).unwrap();
     let affected = |batch: &Vec<Draw>| {
-        batch
-            .iter()
-            .any(|draw| draw.is_real && records[draw.record].path == *broken)
+        batch.iter().any(|draw| draw.is_real && records[draw.record].path == *broken)
     };
     let wanted: Vec<bool> = batches.iter().map(affected).collect();
-    let options = LoaderOptions {
-        workers: 2,
-        ..LoaderOptions::default()
-    };
+    let options = LoaderOptions { workers: 2, ..LoaderOptions::default() };
     let results: Vec<_> = train_batches(records.clone(), batches, TRANSFORM, options).collect();
-    assert_eq!(
-        results.iter().map(Result::is_err).collect::<Vec<_>>(),
-        wanted
-    );
-    assert_says(
-        results[1].as_ref().unwrap_err(),
-        &[broken.to_str().unwrap(), "cut off"],
-    );
+    assert_eq!(results.iter().map(Result::is_err).collect::<Vec<_>>(), wanted);
+    assert_says(results[1].as_ref().unwrap_err(), &[broken.to_str().unwrap(), "cut off"]);
 }
 
 fn paths(dir: &Path, count: usize) -> Arc<[PathBuf]> {
@@ -185,30 +137,19 @@ fn images_to_embed_come_in_order_and_failures_beside_them() {
     std::fs::write(&paths[4], "no image").unwrap();
     std::fs::remove_file(&paths[9]).unwrap();
     for workers in [1, 3] {
-        let items: Vec<_> = embed_batches(
-            paths.clone(),
-            3,
-            EvalTransform(INPUT),
-            workers,
-            DEFAULT_MAX_PIXELS,
-        )
-        .collect();
+        let items: Vec<_> =
+            embed_batches(paths.clone(), 3, EvalTransform(INPUT), workers, DEFAULT_MAX_PIXELS)
+                .collect();
         let rows: Vec<Vec<usize>> = items.iter().map(|item| item.batch.rows.clone()).collect();
         assert_eq!(rows, [vec![0, 1, 2], vec![3, 5], vec![6, 7, 8], vec![10]]);
-        let failed: Vec<usize> = items
-            .iter()
-            .flat_map(|item| &item.failures)
-            .map(|(row, _)| *row)
-            .collect();
+        let failed: Vec<usize> =
+            items.iter().flat_map(|item| &item.failures).map(|(row, _)| *row).collect();
         assert_eq!(failed, [4, 9]);
         assert_says(&items[1].failures[0].1, &["04.png", "not a JPEG"]);
         assert_says(&items[3].failures[0].1, &["09.png", "does not exist"]);
         assert_eq!(items[1].batch.shape, [2, 3, 16, 8]);
         let fifth = decode_file(&paths[5], DEFAULT_MAX_PIXELS).unwrap();
-        assert_eq!(
-            items[1].batch.images[3 * 16 * 8..],
-            EvalTransform(INPUT).apply(&fifth)
-        );
+        assert_eq!(items[1].batch.images[3 * 16 * 8..], EvalTransform(INPUT).apply(&fifth));
     }
 }
 
@@ -218,9 +159,5 @@ fn batches_without_a_readable_image_are_empty() {
     let items: Vec<_> =
         embed_batches(paths, 0, EvalTransform(INPUT), 0, DEFAULT_MAX_PIXELS).collect();
     assert_eq!(items.len(), 2);
-    assert!(
-        items
-            .iter()
-            .all(|item| item.batch.shape == [0, 3, 16, 8] && item.failures.len() == 1)
-    );
+    assert!(items.iter().all(|item| item.batch.shape == [0, 3, 16, 8] && item.failures.len() == 1));
 }

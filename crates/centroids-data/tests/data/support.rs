@@ -30,16 +30,12 @@ pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 
 /// The whole number under `key`.
 pub(crate) fn number(value: &Value, key: &str) -> usize {
-    value[key]
-        .as_u64()
-        .unwrap_or_else(|| panic!("no number `{key}` in {value}")) as usize
+    value[key].as_u64().unwrap_or_else(|| panic!("no number `{key}` in {value}")) as usize
 }
 
 /// The floating-point number under `key`.
 pub(crate) fn real(value: &Value, key: &str) -> f64 {
-    value[key]
-        .as_f64()
-        .unwrap_or_else(|| panic!("no number `{key}` in {value}"))
+    value[key].as_f64().unwrap_or_else(|| panic!("no number `{key}` in {value}"))
 }
 
 /// A picture with gradients, edges and noise-like detail: bad for any decoder's guesses.
@@ -48,11 +44,7 @@ pub(crate) fn picture(width: usize, height: usize, seed: usize) -> RgbImage {
         let (y, x, c) = (i / (width * 3), i / 3 % width, i % 3);
         (x * 7 + y * 13 + c * 80 + (x * y + seed * 31) % 97) as u8
     };
-    RgbImage {
-        width,
-        height,
-        pixels: (0..width * height * 3).map(value).collect(),
-    }
+    RgbImage { width, height, pixels: (0..width * height * 3).map(value).collect() }
 }
 
 /// The picture as a file of `format`, losslessly where the format can.
@@ -60,9 +52,7 @@ pub(crate) fn encode(picture: &RgbImage, format: ImageFormat) -> Vec<u8> {
     let (width, height) = (picture.width as u32, picture.height as u32);
     let buffer = image::RgbImage::from_raw(width, height, picture.pixels.clone()).unwrap();
     let mut bytes = std::io::Cursor::new(Vec::new());
-    DynamicImage::from(buffer)
-        .write_to(&mut bytes, format)
-        .unwrap();
+    DynamicImage::from(buffer).write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 

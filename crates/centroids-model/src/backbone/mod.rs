@@ -77,12 +77,11 @@ impl FromStr for Backbone {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Backbone, Error> {
-        Backbone::ALL
-            .into_iter()
-            .find(|backbone| backbone.name() == name)
-            .ok_or_else(|| Error::UnknownBackbone {
+        Backbone::ALL.into_iter().find(|backbone| backbone.name() == name).ok_or_else(|| {
+            Error::UnknownBackbone {
                 name: name.to_owned(),
                 known: Backbone::ALL.map(Backbone::name).join(", "),
-            })
+            }
+        })
     }
 }

@@ -109,11 +109,7 @@ struct Block {
 impl Block {
     fn new(input: usize, planes: usize, output: usize, stride: usize, device: &Device) -> Block {
         let bottleneck = output != planes;
-        let (kernel1, stride1, stride2) = if bottleneck {
-            (1, 1, stride)
-        } else {
-            (3, stride, 1)
-        };
+        let (kernel1, stride1, stride2) = if bottleneck { (1, 1, stride) } else { (3, stride, 1) };
         Block {
             conv1: Conv2d::new(input, planes, kernel1, stride1, device),
             bn1: BatchNorm::new(planes, device),

@@ -102,14 +102,7 @@ mod tests {
     const LEN: usize = 70_000;
 
     fn settings(t: u64) -> AdamStep {
-        AdamStep {
-            lr: 3.5e-4,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-            weight_decay: 5e-4,
-            t,
-        }
+        AdamStep { lr: 3.5e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 5e-4, t }
     }
 
     /// The algorithm box of torch.optim.Adam, one element in f64.

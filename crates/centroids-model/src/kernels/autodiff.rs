@@ -72,11 +72,7 @@ pub(super) fn conv2d<C: CheckpointStrategy>(
     padding: [usize; 2],
 ) -> Tensor {
     let output = conv::forward(x.primitive(), weight.primitive(), stride, padding);
-    match Conv2d
-        .prepare::<C>([x.node(), weight.node()])
-        .compute_bound()
-        .stateful()
-    {
+    match Conv2d.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
             let state = Conv2dState {
                 shape: ConvShape::new(
@@ -146,23 +142,12 @@ fn batch_norm_backward(
     ) -> batch_norm::Gradients,
 ) {
     let gradient = grads.consume::<Flex>(&ops.node);
-    let BatchNormState {
-        x,
-        gamma,
-        statistics,
-    } = ops.state;
+    let BatchNormState { x, gamma, statistics } = ops.state;
     let x: FlexTensor = checkpointer.retrieve_node_output(x);
     let gamma = saved(checkpointer, gamma);
     let result = backward(&x, gamma.as_ref(), &statistics, &gradient);
     let [x, gamma, beta] = ops.parents.map(|node| node.map(|node| node.id));
-    register(
-        grads,
-        [
-            (x, result.x),
-            (gamma, Some(result.gamma)),
-            (beta, Some(result.beta)),
-        ],
-    );
+    register(grads, [(x, result.x), (gamma, Some(result.gamma)), (beta, Some(result.beta))]);
 }
 
 pub(super) fn batch_norm_train<C: CheckpointStrategy>(
@@ -174,23 +159,11 @@ pub(super) fn batch_norm_train<C: CheckpointStrategy>(
     let normalized = batch_norm::train(x.primitive(), gamma.primitive(), beta.primitive(), epsilon);
     let (mean, variance) = (normalized.mean, normalized.variance);
     let nodes = [x.node(), gamma.node(), beta.node()];
-    let output = match BatchNormTrain
-        .prepare::<C>(nodes)
-        .compute_bound()
-        .stateful()
-    {
+    let output = match BatchNormTrain.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
-            let statistics = Statistics {
-                mean: mean.clone(),
-                variance: variance.clone(),
-                epsilon,
-            };
+            let statistics = Statistics { mean: mean.clone(), variance: variance.clone(), epsilon };
             let gamma = x.is_tracked().then(|| prep.checkpoint(&gamma));
-            let state = BatchNormState {
-                x: prep.checkpoint(&x),
-                gamma,
-                statistics,
-            };
+            let state = BatchNormState { x: prep.checkpoint(&x), gamma, statistics };
             prep.finish(state, normalized.output)
         }
         OpsKind::UnTracked(prep) => prep.finish(normalized.output),
@@ -211,23 +184,11 @@ pub(super) fn batch_norm_eval<C: CheckpointStrategy>(
             let saved_x = prep.checkpoint(&x);
             let (gamma, beta) = (gamma.primitive(), beta.primitive());
             let output = batch_norm::eval(x.into_primitive(), gamma, beta, &statistics);
-            prep.finish(
-                BatchNormState {
-                    x: saved_x,
-                    gamma: saved_gamma,
-                    statistics,
-                },
-                output,
-            )
+            prep.finish(BatchNormState { x: saved_x, gamma: saved_gamma, statistics }, output)
         }
         OpsKind::UnTracked(prep) => {
             let (gamma, beta) = (gamma.primitive(), beta.primitive());
-            prep.finish(batch_norm::eval(
-                x.into_primitive(),
-                gamma,
-                beta,
-                &statistics,
-            ))
+            prep.finish(batch_norm::eval(x.into_primitive(), gamma, beta, &statistics))
         }
     }
 }
@@ -247,11 +208,7 @@ impl Backward<Flex, 1> for MaxPool2d {
         let gradient = grads.consume::<Flex>(&ops.node);
         let (windows, winners) = ops.state;
         let dx = max_pool::backward(&windows, &winners, &gradient);
-        register(
-            grads,
-            ops.parents
-                .map(|node| (node.map(|node| node.id), Some(dx.clone()))),
-        );
+        register(grads, ops.parents.map(|node| (node.map(|node| node.id), Some(dx.clone()))));
     }
 }
 
@@ -279,9 +236,7 @@ impl<const N: usize> Backward<Flex, N> for Relu {
     ) {
         let gradient = grads.consume::<Flex>(&ops.node);
         let gradient = elementwise::relu_backward(gradient, &ops.state);
-        let inputs = ops
-            .parents
-            .map(|node| (node.map(|node| node.id), Some(gradient.clone())));
+        let inputs = ops.parents.map(|node| (node.map(|node| node.id), Some(gradient.clone())));
         drop(gradient);
         register(grads, inputs);
     }
@@ -300,11 +255,7 @@ pub(super) fn relu<C: CheckpointStrategy>(x: Tensor) -> Tensor {
 
 pub(super) fn add_relu<C: CheckpointStrategy>(x: Tensor, y: Tensor) -> Tensor {
     let ((x, x_node), (y, y_node)) = (x.into_parts(), y.into_parts());
-    match Relu
-        .prepare::<C>([x_node, y_node])
-        .compute_bound()
-        .stateful()
-    {
+    match Relu.prepare::<C>([x_node, y_node]).compute_bound().stateful() {
         OpsKind::Tracked(prep) => {
             let output = elementwise::add_relu(x, y);
             prep.finish(output.clone(), output)

@@ -24,11 +24,7 @@ struct Planes {
 impl Planes {
     fn of(tensor: &FlexTensor) -> Self {
         let [batch, channels, height, width] = dims(tensor);
-        Self {
-            batch,
-            channels,
-            pixels: height * width,
-        }
+        Self { batch, channels, pixels: height * width }
     }
 
     fn len(self) -> usize {
@@ -77,9 +73,7 @@ impl Planes {
         for start in self.starts(channel) {
             // SAFETY: passed on to the caller.
             let plane = unsafe { output.slice(start, self.pixels) };
-            let sources = a[start..][..self.pixels]
-                .iter()
-                .zip(&b[start..][..self.pixels]);
+            let sources = a[start..][..self.pixels].iter().zip(&b[start..][..self.pixels]);
             vectorized(|| {
                 for (target, (a, b)) in plane.iter_mut().zip(sources) {
                     target.write(value(*a, *b));
@@ -126,16 +120,8 @@ pub(super) fn train(
     epsilon: f64,
 ) -> Normalized {
     let planes = Planes::of(x);
-    let (x, gamma, beta) = (
-        x.to_contiguous(),
-        gamma.to_contiguous(),
-        beta.to_contiguous(),
-    );
-    let (values, gamma, beta) = (
-        x.storage::<f32>(),
-        gamma.storage::<f32>(),
-        beta.storage::<f32>(),
-    );
+    let (x, gamma, beta) = (x.to_contiguous(), gamma.to_contiguous(), beta.to_contiguous());
+    let (values, gamma, beta) = (x.storage::<f32>(), gamma.storage::<f32>(), beta.storage::<f32>());
     let mut output = Output::new(planes.len());
     let shared = output.share();
     let statistics: Vec<(f32, f32)> = (0..planes.channels)
@@ -158,11 +144,7 @@ pub(super) fn train(
     // SAFETY: the tasks cover all channels.
     let output = unsafe { output.into_tensor(dims::<4>(&x)) };
     let channels = [planes.channels];
-    Normalized {
-        output,
-        mean: tensor(mean, channels),
-        variance: tensor(variance, channels),
-    }
+    Normalized { output, mean: tensor(mean, channels), variance: tensor(variance, channels) }
 }
 
 /// The statistics a backward pass needs again, each `[c]`.
@@ -189,15 +171,9 @@ pub(super) fn train_backward(
 ) -> Gradients {
     // With scale = gamma / std and x̂ = (x − mean) / std:
     // dx = scale · (dy − mean(dy) − x̂ · mean(dy · x̂))
-    backward(
-        x,
-        gamma,
-        statistics,
-        gradient,
-        |dy, centered, [scale, inverse_std], [sum, dot]| {
-            scale * (dy - sum - centered * inverse_std * dot)
-        },
-    )
+    backward(x, gamma, statistics, gradient, |dy, centered, [scale, inverse_std], [sum, dot]| {
+        scale * (dy - sum - centered * inverse_std * dot)
+    })
 }
 
 /// Gradients of [`eval`]; that of x needs gamma.
@@ -207,9 +183,7 @@ pub(super) fn eval_backward(
     statistics: &Statistics,
     gradient: &FlexTensor,
 ) -> Gradients {
-    backward(x, gamma, statistics, gradient, |dy, _, [scale, _], _| {
-        scale * dy
-    })
+    backward(x, gamma, statistics, gradient, |dy, _, [scale, _], _| scale * dy)
 }
 
 /// Both backward passes: `input(dy, x − mean, [gamma / std, 1 / std], [mean(dy), mean(dy · x̂)])` is
@@ -239,19 +213,13 @@ fn backward(
             let [sum, dot] = planes.sums(c, dy, values, |dy, x| [dy, dy * (x - mean)]);
             let dot = dot * inverse_std;
             if let Some(gamma) = gamma {
-                let means = [
-                    (sum / planes.per_channel()) as f32,
-                    (dot / planes.per_channel()) as f32,
-                ];
-                let scales = [
-                    (f64::from(gamma[c]) * inverse_std) as f32,
-                    inverse_std as f32,
-                ];
+                let means =
+                    [(sum / planes.per_channel()) as f32, (dot / planes.per_channel()) as f32];
+                let scales = [(f64::from(gamma[c]) * inverse_std) as f32, inverse_std as f32];
                 // SAFETY: the channel belongs to this task.
                 unsafe {
-                    planes.write(c, [dy, values], shared, |dy, x| {
-                        input(dy, x - mean, scales, means)
-                    });
+                    planes
+                        .write(c, [dy, values], shared, |dy, x| input(dy, x - mean, scales, means));
                 }
             }
             (dot as f32, sum as f32)
@@ -259,15 +227,9 @@ fn backward(
         .collect();
     let (dot, sum) = sums.into_iter().unzip();
     // SAFETY: the tasks cover all channels.
-    let input = gamma
-        .is_some()
-        .then(|| unsafe { output.into_tensor(dims::<4>(&x)) });
+    let input = gamma.is_some().then(|| unsafe { output.into_tensor(dims::<4>(&x)) });
     let channels = [planes.channels];
-    Gradients {
-        x: input,
-        gamma: tensor(dot, channels),
-        beta: tensor(sum, channels),
-    }
+    Gradients { x: input, gamma: tensor(dot, channels), beta: tensor(sum, channels) }
 }
 
 /// Normalises `x` by the given statistics, in place where nothing else holds it.
@@ -286,10 +248,7 @@ pub(super) fn eval(
     let scale_shift: Vec<[f32; 2]> = (0..planes.channels)
         .map(|c| {
             let scale = f64::from(gamma[c]) / (f64::from(variance[c]) + statistics.epsilon).sqrt();
-            [
-                scale as f32,
-                (f64::from(beta[c]) - f64::from(mean[c]) * scale) as f32,
-            ]
+            [scale as f32, (f64::from(beta[c]) - f64::from(mean[c]) * scale) as f32]
         })
         .collect();
     super::elementwise::map_planes(x, planes.pixels, move |plane| {
@@ -341,11 +300,7 @@ mod tests {
         }
 
         fn loss(&self, inputs: &[Vec<f64>; 3]) -> f64 {
-            self.output(inputs)
-                .iter()
-                .zip(&self.factors)
-                .map(|(y, factor)| y * factor)
-                .sum()
+            self.output(inputs).iter().zip(&self.factors).map(|(y, factor)| y * factor).sum()
         }
 
         /// Central differences of the loss.
@@ -369,27 +324,17 @@ mod tests {
         let device = Device::flex().autodiff();
         let [n, channels, h, w] = shape;
         let inputs = (
-            (random(shape, 1, &device) * 3.0 + 1.0)
-                .detach()
-                .require_grad(),
+            (random(shape, 1, &device) * 3.0 + 1.0).detach().require_grad(),
             random([channels], 2, &device).require_grad(),
             random([channels], 3, &device).require_grad(),
         );
-        let statistics = given.then(|| {
-            [
-                random([channels], 4, &device),
-                random([channels], 5, &device).abs(),
-            ]
-        });
+        let statistics =
+            given.then(|| [random([channels], 4, &device), random([channels], 5, &device).abs()]);
         let factors = random(shape, 6, &device);
         let oracle = Oracle {
-            channel_of: (0..n * channels * h * w)
-                .map(|i| i / (h * w) % channels)
-                .collect(),
+            channel_of: (0..n * channels * h * w).map(|i| i / (h * w) % channels).collect(),
             channels,
-            given: statistics
-                .clone()
-                .map(|vectors| vectors.map(|vector| elements(&vector))),
+            given: statistics.clone().map(|vectors| vectors.map(|vector| elements(&vector))),
             factors: elements(&factors),
         };
         let (x, gamma, beta) = inputs.clone();
@@ -421,13 +366,7 @@ mod tests {
 
     #[test]
     fn agrees_with_the_formula_in_double_precision() {
-        for shape in [
-            [2, 3, 2, 2],
-            [1, 2, 3, 3],
-            [4, 5, 1, 1],
-            [3, 1, 1, 7],
-            [2, 2, 5, 4],
-        ] {
+        for shape in [[2, 3, 2, 2], [1, 2, 3, 3], [4, 5, 1, 1], [3, 1, 1, 7], [2, 2, 5, 4]] {
             check(shape, false);
             check(shape, true);
         }
@@ -448,10 +387,7 @@ mod tests {
     fn frozen_inputs_get_no_gradient() {
         let device = Device::flex().autodiff();
         let x = random([2, 3, 2, 2], 1, &device);
-        let (gamma, beta) = (
-            random([3], 2, &device).require_grad(),
-            random([3], 3, &device),
-        );
+        let (gamma, beta) = (random([3], 2, &device).require_grad(), random([3], 3, &device));
         let (y, mean, _) = batch_norm_train(x.clone(), gamma.clone(), beta.clone(), EPSILON);
         assert!(!mean.is_require_grad());
         let grads = y.powf_scalar(2.0).sum().backward();
@@ -468,20 +404,9 @@ mod tests {
             let beta = random([7], 3, &device).require_grad();
             let (y, mean, variance) =
                 batch_norm_train(x.clone(), gamma.clone(), beta.clone(), EPSILON);
-            let grads = (y.clone() * random([5, 7, 9, 11], 4, &device))
-                .sum()
-                .backward();
-            let vectors = [
-                mean,
-                variance,
-                gamma.grad(&grads).unwrap(),
-                beta.grad(&grads).unwrap(),
-            ];
-            (
-                elements(&y),
-                elements(&x.grad(&grads).unwrap()),
-                vectors.map(|v| elements(&v)),
-            )
+            let grads = (y.clone() * random([5, 7, 9, 11], 4, &device)).sum().backward();
+            let vectors = [mean, variance, gamma.grad(&grads).unwrap(), beta.grad(&grads).unwrap()];
+            (elements(&y), elements(&x.grad(&grads).unwrap()), vectors.map(|v| elements(&v)))
         };
         assert_eq!(run(), run());
     }

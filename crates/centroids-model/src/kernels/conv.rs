@@ -33,43 +33,28 @@ pub(super) fn forward(
 
     let rows = rows_per_part(&shape);
     let parts = shape.size_out[0].div_ceil(rows);
-    (0..shape.batch * parts)
-        .into_par_iter()
-        .with_max_len(1)
-        .for_each(|task| {
-            let (n, first) = (task / parts, task % parts * rows);
-            let image = &image[n * shape.channels_in * shape.pixels_in()..]
-                [..shape.channels_in * shape.pixels_in()];
-            let rows = first..(first + rows).min(shape.size_out[0]);
-            let start = first * shape.size_out[1];
-            let columns = rows.len() * shape.size_out[1];
-            let target = shared.pointer(n * shape.channels_out * pixels + start);
-            let multiply = |unfolded: Matrix<'_>| {
-                // SAFETY: the product covers columns `start..start + columns` of image n's planes,
-                // which lie in the output and belong to this task alone.
-                unsafe { matmul(target, pixels, weight, unfolded, false) }
-            };
-            if shape.is_pointwise() {
-                multiply(Matrix::new(
-                    &image[start..],
-                    [shape.depth(), columns],
-                    pixels,
-                ));
-            } else {
-                with_scratch([shape.depth() * columns, 0], |unfolded, _| {
-                    unfold(
-                        &shape,
-                        image,
-                        &Part {
-                            rows,
-                            row_stride: columns,
-                        },
-                        unfolded,
-                    );
-                    multiply(Matrix::new(unfolded, [shape.depth(), columns], columns));
-                });
-            }
-        });
+    (0..shape.batch * parts).into_par_iter().with_max_len(1).for_each(|task| {
+        let (n, first) = (task / parts, task % parts * rows);
+        let image = &image[n * shape.channels_in * shape.pixels_in()..]
+            [..shape.channels_in * shape.pixels_in()];
+        let rows = first..(first + rows).min(shape.size_out[0]);
+        let start = first * shape.size_out[1];
+        let columns = rows.len() * shape.size_out[1];
+        let target = shared.pointer(n * shape.channels_out * pixels + start);
+        let multiply = |unfolded: Matrix<'_>| {
+            // SAFETY: the product covers columns `start..start + columns` of image n's planes,
+            // which lie in the output and belong to this task alone.
+            unsafe { matmul(target, pixels, weight, unfolded, false) }
+        };
+        if shape.is_pointwise() {
+            multiply(Matrix::new(&image[start..], [shape.depth(), columns], pixels));
+        } else {
+            with_scratch([shape.depth() * columns, 0], |unfolded, _| {
+                unfold(&shape, image, &Part { rows, row_stride: columns }, unfolded);
+                multiply(Matrix::new(unfolded, [shape.depth(), columns], columns));
+            });
+        }
+    });
     let [height, width] = shape.size_out;
     // SAFETY: the tasks cover all images and all their output rows.
     unsafe { output.into_tensor([shape.batch, shape.channels_out, height, width]) }
@@ -103,34 +88,25 @@ pub(super) fn image_gradient(
     let channels = channels_per_part(shape);
     let depth = channels * shape.taps();
     let parts = shape.channels_in / channels;
-    let planes = output
-        .as_mut_slice()
-        .par_chunks_exact_mut(channels * shape.pixels_in());
-    planes
-        .enumerate()
-        .with_max_len(1)
-        .for_each(|(task, image)| {
-            let (n, part) = (task / parts, task % parts);
-            let gradient = &gradient[n * shape.channels_out * pixels..];
-            let gradient = Matrix::new(gradient, [shape.channels_out, pixels], pixels);
-            let weight = &weight[part * depth..];
-            let weight =
-                Matrix::new(weight, [shape.channels_out, depth], shape.depth()).transposed();
-            if shape.is_pointwise() {
-                // SAFETY: depth × pixels is exactly the task's own chunk of the output.
-                unsafe { matmul(image.as_mut_ptr().cast(), pixels, weight, gradient, false) };
-            } else {
-                with_scratch([depth * pixels, 0], |unfolded, _| {
-                    // SAFETY: depth × pixels is exactly the scratch buffer, borrowed mutably here.
-                    unsafe { matmul(unfolded.as_mut_ptr(), pixels, weight, gradient, false) };
-                    let part = Part {
-                        rows: 0..shape.size_out[0],
-                        row_stride: pixels,
-                    };
-                    fold_add(shape, unfolded, &part, filled(image, 0.0));
-                });
-            }
-        });
+    let planes = output.as_mut_slice().par_chunks_exact_mut(channels * shape.pixels_in());
+    planes.enumerate().with_max_len(1).for_each(|(task, image)| {
+        let (n, part) = (task / parts, task % parts);
+        let gradient = &gradient[n * shape.channels_out * pixels..];
+        let gradient = Matrix::new(gradient, [shape.channels_out, pixels], pixels);
+        let weight = &weight[part * depth..];
+        let weight = Matrix::new(weight, [shape.channels_out, depth], shape.depth()).transposed();
+        if shape.is_pointwise() {
+            // SAFETY: depth × pixels is exactly the task's own chunk of the output.
+            unsafe { matmul(image.as_mut_ptr().cast(), pixels, weight, gradient, false) };
+        } else {
+            with_scratch([depth * pixels, 0], |unfolded, _| {
+                // SAFETY: depth × pixels is exactly the scratch buffer, borrowed mutably here.
+                unsafe { matmul(unfolded.as_mut_ptr(), pixels, weight, gradient, false) };
+                let part = Part { rows: 0..shape.size_out[0], row_stride: pixels };
+                fold_add(shape, unfolded, &part, filled(image, 0.0));
+            });
+        }
+    });
     let [height, width] = shape.size_in;
     // SAFETY: the chunks cover the whole output, since `channels` divides the input channels.
     unsafe { output.into_tensor([shape.batch, shape.channels_in, height, width]) }
@@ -146,10 +122,7 @@ fn channels_per_part(shape: &ConvShape) -> usize {
     };
     let shared = all * shape.batch / rayon::current_num_threads();
     let most = fitting.min(shared).clamp(1, all);
-    (1..=most)
-        .rev()
-        .find(|&channels| all.is_multiple_of(channels))
-        .unwrap_or(1)
+    (1..=most).rev().find(|&channels| all.is_multiple_of(channels)).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -173,20 +146,12 @@ mod tests {
 
     impl Case {
         fn x(&self, device: &Device) -> Tensor<4> {
-            random(
-                [self.batch, self.channels[0], self.size[0], self.size[1]],
-                1,
-                device,
-            )
+            random([self.batch, self.channels[0], self.size[0], self.size[1]], 1, device)
         }
 
         fn weight(&self, device: &Device) -> Tensor<4> {
             let [channels_in, channels_out] = self.channels;
-            random(
-                [channels_out, channels_in, self.kernel[0], self.kernel[1]],
-                2,
-                device,
-            )
+            random([channels_out, channels_in, self.kernel[0], self.kernel[1]], 2, device)
         }
 
         fn fast(&self, x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
@@ -204,14 +169,9 @@ mod tests {
             device: &Device,
             conv: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
         ) -> [Vec<f64>; 3] {
-            let (x, weight) = (
-                self.x(device).require_grad(),
-                self.weight(device).require_grad(),
-            );
+            let (x, weight) = (self.x(device).require_grad(), self.weight(device).require_grad());
             let output = conv(x.clone(), weight.clone());
-            let grads = (output.clone() * random(output.dims(), 3, device))
-                .sum()
-                .backward();
+            let grads = (output.clone() * random(output.dims(), 3, device)).sum().backward();
             let [x, weight] = [x, weight].map(|input| elements(&input.grad(&grads).unwrap()));
             [elements(&output), x, weight]
         }
@@ -220,10 +180,7 @@ mod tests {
             let device = Device::flex().autodiff();
             let fast = self.run(&device, |x, weight| self.fast(x, weight));
             let composed = self.run(&device, |x, weight| self.composed(x, weight));
-            for (i, what) in ["output", "image gradient", "weight gradient"]
-                .iter()
-                .enumerate()
-            {
+            for (i, what) in ["output", "image gradient", "weight gradient"].iter().enumerate() {
                 assert_close(&fast[i], &composed[i], 2e-5, &format!("{what} of {self:?}"));
             }
             let again = self.run(&device, |x, weight| self.fast(x, weight));
@@ -297,14 +254,8 @@ mod tests {
             let weight = weight.set_require_grad(track_weight);
             let y = case.fast(x.clone(), weight.clone());
             let grads = (y.clone() * random(y.dims(), 3, &device)).sum().backward();
-            let expected = [
-                track_x.then(|| dx.clone()),
-                track_weight.then(|| dw.clone()),
-            ];
-            assert_eq!(
-                [x, weight].map(|t| t.grad(&grads).map(|g| elements(&g))),
-                expected
-            );
+            let expected = [track_x.then(|| dx.clone()), track_weight.then(|| dw.clone())];
+            assert_eq!([x, weight].map(|t| t.grad(&grads).map(|g| elements(&g))), expected);
         }
     }
 

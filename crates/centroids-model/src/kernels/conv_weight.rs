@@ -23,48 +23,36 @@ pub(super) fn weight_gradient(
     gradient: &FlexTensor,
 ) -> FlexTensor {
     let (image, gradient) = (image.to_contiguous(), gradient.to_contiguous());
-    let sources = Sources {
-        shape,
-        image: image.storage(),
-        gradient: gradient.storage(),
-    };
+    let sources = Sources { shape, image: image.storage(), gradient: gradient.storage() };
     let threads = rayon::current_num_threads();
     let parts = threads.min(shape.batch);
     // With fewer images than threads, the channels are divided too.
-    let channels = shape
-        .channels_in
-        .div_ceil((threads / parts).min(shape.channels_in));
+    let channels = shape.channels_in.div_ceil((threads / parts).min(shape.channels_in));
     let channel_parts = shape.channels_in.div_ceil(channels);
     let len = shape.channels_out * shape.depth();
     let mut sums = Output::new(parts * len);
     let shared = sums.share();
 
-    (0..parts * channel_parts)
-        .into_par_iter()
-        .with_max_len(1)
-        .for_each(|task| {
-            let (part, first) = (task / channel_parts, task % channel_parts * channels);
-            let slab = Slab {
-                images: part * shape.batch / parts..(part + 1) * shape.batch / parts,
-                channels: first..(first + channels).min(shape.channels_in),
-            };
-            let target = shared.pointer(part * len + first * shape.taps());
-            // SAFETY: the slab's columns of its part's sum lie in the buffer and belong to this task.
-            unsafe { sources.accumulate(&slab, target) };
-        });
+    (0..parts * channel_parts).into_par_iter().with_max_len(1).for_each(|task| {
+        let (part, first) = (task / channel_parts, task % channel_parts * channels);
+        let slab = Slab {
+            images: part * shape.batch / parts..(part + 1) * shape.batch / parts,
+            channels: first..(first + channels).min(shape.channels_in),
+        };
+        let target = shared.pointer(part * len + first * shape.taps());
+        // SAFETY: the slab's columns of its part's sum lie in the buffer and belong to this task.
+        unsafe { sources.accumulate(&slab, target) };
+    });
     // SAFETY: the tasks cover all channels of all parts, and every slab holds an image, so its
     // first product writes all its columns.
     let mut sums = unsafe { sums.into_values() };
     let (total, rest) = sums.split_at_mut(len);
     for part in rest.chunks_exact(len) {
-        total
-            .par_chunks_mut(CHUNK)
-            .zip(part.par_chunks(CHUNK))
-            .for_each(|(total, part)| {
-                for (total, part) in total.iter_mut().zip(part) {
-                    *total += *part;
-                }
-            });
+        total.par_chunks_mut(CHUNK).zip(part.par_chunks(CHUNK)).for_each(|(total, part)| {
+            for (total, part) in total.iter_mut().zip(part) {
+                *total += *part;
+            }
+        });
     }
     sums.truncate(len);
     let [height, width] = shape.kernel;
@@ -99,55 +87,29 @@ impl Sources<'_> {
     unsafe fn accumulate(&self, slab: &Slab, target: *mut f32) {
         let shape = self.shape;
         let pieces = self.pieces(slab);
-        let pixels = pieces
-            .iter()
-            .map(|piece| self.pixels(piece))
-            .max()
-            .unwrap_or(0);
-        let lens = [
-            slab.channels.len() * shape.taps() * pixels,
-            shape.channels_out * pixels,
-        ];
+        let pixels = pieces.iter().map(|piece| self.pixels(piece)).max().unwrap_or(0);
+        let lens = [slab.channels.len() * shape.taps() * pixels, shape.channels_out * pixels];
         with_scratch(lens, |unfolded, gathered| {
             for (i, piece) in pieces.iter().enumerate() {
                 let unfolded = self.unfolded(slab, piece, unfolded);
                 let gradient = self.gathered(piece, gathered);
                 // SAFETY: the caller answers for the target; the first product initialises it.
-                unsafe {
-                    matmul(
-                        target,
-                        shape.depth(),
-                        gradient,
-                        unfolded.transposed(),
-                        i > 0,
-                    )
-                };
+                unsafe { matmul(target, shape.depth(), gradient, unfolded.transposed(), i > 0) };
             }
         });
     }
 
     fn pieces(&self, slab: &Slab) -> Vec<Piece> {
         let [height, width] = self.shape.size_out;
-        let images = PIXELS
-            .div_ceil(self.shape.pixels_out())
-            .min(slab.images.len());
-        let rows = if self.shape.is_pointwise() {
-            height
-        } else {
-            PIXELS.div_ceil(width).min(height)
-        };
+        let images = PIXELS.div_ceil(self.shape.pixels_out()).min(slab.images.len());
+        let rows =
+            if self.shape.is_pointwise() { height } else { PIXELS.div_ceil(width).min(height) };
         let chunks = |range: Range<usize>, len: usize| {
-            range
-                .clone()
-                .step_by(len)
-                .map(move |start| start..(start + len).min(range.end))
+            range.clone().step_by(len).map(move |start| start..(start + len).min(range.end))
         };
         chunks(slab.images.clone(), images)
             .flat_map(|images| {
-                chunks(0..height, rows).map(move |rows| Piece {
-                    images: images.clone(),
-                    rows,
-                })
+                chunks(0..height, rows).map(move |rows| Piece { images: images.clone(), rows })
             })
             .collect()
     }
@@ -167,10 +129,7 @@ impl Sources<'_> {
         if shape.is_pointwise() && piece.images.len() == 1 {
             return Matrix::new(planes(piece.images.start), size, size[1]);
         }
-        let part = Part {
-            rows: piece.rows.clone(),
-            row_stride: size[1],
-        };
+        let part = Part { rows: piece.rows.clone(), row_stride: size[1] };
         let step = size[1] / piece.images.len();
         for (i, n) in piece.images.clone().enumerate() {
             unfold(shape, planes(n), &part, &mut scratch[i * step..]);

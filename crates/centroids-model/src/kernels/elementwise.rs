@@ -18,11 +18,7 @@ pub(super) fn add_relu(x: FlexTensor, y: FlexTensor) -> FlexTensor {
 
 /// Gradient of [`relu`] and [`add_relu`] from their output: zero where the output is.
 pub(super) fn relu_backward(gradient: FlexTensor, output: &FlexTensor) -> FlexTensor {
-    zip(
-        gradient,
-        output,
-        |gradient, output| if output == 0.0 { 0.0 } else { gradient },
-    )
+    zip(gradient, output, |gradient, output| if output == 0.0 { 0.0 } else { gradient })
 }
 
 fn rectified(x: f32) -> f32 {
@@ -43,33 +39,23 @@ pub(super) fn map_planes<F: Fn(f32) -> f32>(
     let mut x = contiguous(x);
     let runs_per_task = CHUNK.div_ceil(len);
     if let Some(values) = x.try_storage_mut::<f32>() {
-        values
-            .par_chunks_mut(len)
-            .with_min_len(runs_per_task)
-            .enumerate()
-            .for_each(|(i, run)| {
-                let value = of_run(i);
-                for x in run {
-                    *x = value(*x);
-                }
-            });
+        values.par_chunks_mut(len).with_min_len(runs_per_task).enumerate().for_each(|(i, run)| {
+            let value = of_run(i);
+            for x in run {
+                *x = value(*x);
+            }
+        });
         return x;
     }
     let values = x.storage::<f32>();
     let mut output = Output::new(values.len());
-    let targets = output
-        .as_mut_slice()
-        .par_chunks_mut(len)
-        .zip(values.par_chunks(len));
-    targets
-        .with_min_len(runs_per_task)
-        .enumerate()
-        .for_each(|(i, (targets, run))| {
-            let value = of_run(i);
-            for (target, x) in targets.iter_mut().zip(run) {
-                target.write(value(*x));
-            }
-        });
+    let targets = output.as_mut_slice().par_chunks_mut(len).zip(values.par_chunks(len));
+    targets.with_min_len(runs_per_task).enumerate().for_each(|(i, (targets, run))| {
+        let value = of_run(i);
+        for (target, x) in targets.iter_mut().zip(run) {
+            target.write(value(*x));
+        }
+    });
     // SAFETY: the chunks of `values` cover the output, which is as long.
     unsafe { output.into_tensor(shape(&x)) }
 }
@@ -80,28 +66,21 @@ fn zip(x: FlexTensor, y: &FlexTensor, value: impl Fn(f32, f32) -> f32 + Copy + S
     let (mut x, y) = (contiguous(x), y.to_contiguous());
     let others = y.storage::<f32>();
     if let Some(values) = x.try_storage_mut::<f32>() {
-        values
-            .par_chunks_mut(CHUNK)
-            .zip(others.par_chunks(CHUNK))
-            .for_each(|(values, others)| {
-                for (x, y) in values.iter_mut().zip(others) {
-                    *x = value(*x, *y);
-                }
-            });
+        values.par_chunks_mut(CHUNK).zip(others.par_chunks(CHUNK)).for_each(|(values, others)| {
+            for (x, y) in values.iter_mut().zip(others) {
+                *x = value(*x, *y);
+            }
+        });
         return x;
     }
     let values = x.storage::<f32>();
     let mut output = Output::new(values.len());
     let sources = values.par_chunks(CHUNK).zip(others.par_chunks(CHUNK));
-    output
-        .as_mut_slice()
-        .par_chunks_mut(CHUNK)
-        .zip(sources)
-        .for_each(|(targets, (xs, ys))| {
-            for (target, (x, y)) in targets.iter_mut().zip(xs.iter().zip(ys)) {
-                target.write(value(*x, *y));
-            }
-        });
+    output.as_mut_slice().par_chunks_mut(CHUNK).zip(sources).for_each(|(targets, (xs, ys))| {
+        for (target, (x, y)) in targets.iter_mut().zip(xs.iter().zip(ys)) {
+            target.write(value(*x, *y));
+        }
+    });
     // SAFETY: the chunks of `values` cover the output, which is as long.
     unsafe { output.into_tensor(shape(&x)) }
 }
@@ -135,9 +114,7 @@ mod tests {
         let factors = Tensor::<1>::from_floats([5.0, 6.0, 7.0], &device);
         let output = add_relu(x.clone(), y.clone());
         assert_eq!(elements(&output), [0.0, 2.0, 0.0]);
-        let grads = (output * factors.clone() + relu(x.clone()) * factors)
-            .sum()
-            .backward();
+        let grads = (output * factors.clone() + relu(x.clone()) * factors).sum().backward();
         assert_eq!(elements(&x.grad(&grads).unwrap()), [0.0, 12.0, 7.0]);
         assert_eq!(elements(&y.grad(&grads).unwrap()), [0.0, 6.0, 0.0]);
     }

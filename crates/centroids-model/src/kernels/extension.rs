@@ -83,11 +83,7 @@ impl LayerKernels for Flex {
         variance: FloatTensor<Self>,
         epsilon: f64,
     ) -> FloatTensor<Self> {
-        let statistics = batch_norm::Statistics {
-            mean,
-            variance,
-            epsilon,
-        };
+        let statistics = batch_norm::Statistics { mean, variance, epsilon };
         batch_norm::eval(x, &gamma, &beta, &statistics)
     }
 
@@ -144,11 +140,7 @@ impl<C: CheckpointStrategy> LayerKernels for Autodiff<Flex, C> {
         epsilon: f64,
     ) -> FloatTensor<Self> {
         let (mean, variance) = (mean.into_primitive(), variance.into_primitive());
-        let statistics = batch_norm::Statistics {
-            mean,
-            variance,
-            epsilon,
-        };
+        let statistics = batch_norm::Statistics { mean, variance, epsilon };
         autodiff::batch_norm_eval::<C>(x, gamma, beta, statistics)
     }
 

@@ -26,16 +26,10 @@ impl ConvShape {
         stride: [usize; 2],
         padding: [usize; 2],
     ) -> Self {
-        assert_eq!(
-            channels_in, weight_channels,
-            "channels of image and convolution weight"
-        );
+        assert_eq!(channels_in, weight_channels, "channels of image and convolution weight");
         let out = |size: usize, kernel: usize, axis: usize| {
             let padded = size + 2 * padding[axis];
-            assert!(
-                kernel <= padded,
-                "kernel of {kernel} on a padded image of {padded}"
-            );
+            assert!(kernel <= padded, "kernel of {kernel} on a padded image of {padded}");
             (padded - kernel) / stride[axis] + 1
         };
         Self {
@@ -82,9 +76,7 @@ impl ConvShape {
 
     /// The input row that output row `y` meets at kernel row `tap`, if it is not padding.
     pub(super) fn input_row(&self, y: usize, tap: usize) -> Option<usize> {
-        (y * self.stride[0] + tap)
-            .checked_sub(self.padding[0])
-            .filter(|&row| row < self.size_in[0])
+        (y * self.stride[0] + tap).checked_sub(self.padding[0]).filter(|&row| row < self.size_in[0])
     }
 
     /// The output columns that meet a real pixel at kernel column `tap`, and the input column of
@@ -92,15 +84,9 @@ impl ConvShape {
     fn inner_columns(&self, tap: usize) -> (Range<usize>, usize) {
         let (stride, padding) = (self.stride[1], self.padding[1]);
         let first = padding.saturating_sub(tap).div_ceil(stride);
-        let end = (self.size_in[1] + padding)
-            .saturating_sub(tap)
-            .div_ceil(stride);
+        let end = (self.size_in[1] + padding).saturating_sub(tap).div_ceil(stride);
         let end = end.min(self.size_out[1]);
-        if first >= end {
-            (0..0, 0)
-        } else {
-            (first..end, first * stride + tap - padding)
-        }
+        if first >= end { (0..0, 0) } else { (first..end, first * stride + tap - padding) }
     }
 }
 
@@ -167,21 +153,12 @@ pub(super) fn taps(shape: &ConvShape) -> impl Iterator<Item = Tap> {
     (0..height * width).map(move |i| {
         let (row, col) = (i / width, i % width);
         let (columns, first) = shape.inner_columns(col);
-        Tap {
-            row,
-            col,
-            columns,
-            first,
-        }
+        Tap { row, col, columns, first }
     })
 }
 
 fn unfold_lines(shape: &ConvShape, plane: &[f32], tap: &Tap, part: &Part, target: &mut [f32]) {
-    for (y, target) in part
-        .rows
-        .clone()
-        .zip(target.chunks_exact_mut(shape.size_out[1]))
-    {
+    for (y, target) in part.rows.clone().zip(target.chunks_exact_mut(shape.size_out[1])) {
         let Some(row) = shape.input_row(y, tap.row) else {
             target.fill(0.0);
             continue;
@@ -197,11 +174,7 @@ fn unfold_lines(shape: &ConvShape, plane: &[f32], tap: &Tap, part: &Part, target
 }
 
 fn fold_lines(shape: &ConvShape, source: &[f32], tap: &Tap, part: &Part, plane: &mut [f32]) {
-    for (y, source) in part
-        .rows
-        .clone()
-        .zip(source.chunks_exact(shape.size_out[1]))
-    {
+    for (y, source) in part.rows.clone().zip(source.chunks_exact(shape.size_out[1])) {
         let Some(row) = shape.input_row(y, tap.row) else {
             continue;
         };
@@ -240,14 +213,8 @@ fn shifted_range(shape: &ConvShape, tap: &Tap, part: &Part, len: usize) -> (Rang
     let forward = (part.rows.start + tap.row) * width + tap.col;
     let back = shape.padding[0] * width + shape.padding[1];
     let start = back.saturating_sub(forward).min(len);
-    let end = (shape.pixels_in() + back)
-        .saturating_sub(forward)
-        .clamp(start, len);
-    if start == end {
-        (0..0, 0)
-    } else {
-        (start..end, start + forward - back)
-    }
+    let end = (shape.pixels_in() + back).saturating_sub(forward).clamp(start, len);
+    if start == end { (0..0, 0) } else { (start..end, start + forward - back) }
 }
 
 /// Zeros the columns that belong to padding.

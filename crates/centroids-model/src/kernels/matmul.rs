@@ -16,19 +16,9 @@ impl<'a> Matrix<'a> {
     /// # Panics
     /// If the slice is too short.
     pub(super) fn new(data: &'a [f32], [rows, cols]: [usize; 2], row_stride: usize) -> Self {
-        let end = if rows * cols == 0 {
-            0
-        } else {
-            (rows - 1) * row_stride + cols
-        };
+        let end = if rows * cols == 0 { 0 } else { (rows - 1) * row_stride + cols };
         assert!(end <= data.len(), "matrix lies outside its slice");
-        Self {
-            data,
-            rows,
-            cols,
-            row_stride,
-            col_stride: 1,
-        }
+        Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
     /// The same elements with rows and columns exchanged.

@@ -30,16 +30,11 @@ pub(super) fn forward(shape: &ConvShape, image: FlexTensor) -> (FlexTensor, Vec<
     let len = shape.batch * shape.channels_out * shape.pixels_out();
     let (mut output, mut winners) = (Output::new(len), vec![NONE; len]);
     let planes = image.storage::<f32>().par_chunks_exact(shape.pixels_in());
-    let targets = output
-        .as_mut_slice()
-        .par_chunks_exact_mut(shape.pixels_out());
+    let targets = output.as_mut_slice().par_chunks_exact_mut(shape.pixels_out());
     let winner_planes = winners.par_chunks_exact_mut(shape.pixels_out());
-    planes
-        .zip(targets)
-        .zip(winner_planes)
-        .for_each(|((plane, maxima), winners)| {
-            pool_plane(shape, plane, filled(maxima, f32::NEG_INFINITY), winners);
-        });
+    planes.zip(targets).zip(winner_planes).for_each(|((plane, maxima), winners)| {
+        pool_plane(shape, plane, filled(maxima, f32::NEG_INFINITY), winners);
+    });
     let [height, width] = shape.size_out;
     // SAFETY: every plane of the output was filled.
     let output = unsafe { output.into_tensor([shape.batch, shape.channels_out, height, width]) };
@@ -49,17 +44,14 @@ pub(super) fn forward(shape: &ConvShape, image: FlexTensor) -> (FlexTensor, Vec<
 fn pool_plane(shape: &ConvShape, plane: &[f32], maxima: &mut [f32], winners: &mut [u8]) {
     let width = shape.size_out[1];
     for (tap, number) in taps(shape).zip(0..NONE) {
-        let lines = maxima
-            .chunks_exact_mut(width)
-            .zip(winners.chunks_exact_mut(width));
+        let lines = maxima.chunks_exact_mut(width).zip(winners.chunks_exact_mut(width));
         for (y, (maxima, winners)) in lines.enumerate() {
             let Some(row) = shape.input_row(y, tap.row) else {
                 continue;
             };
             let pixels = plane[row * shape.size_in[1]..][..shape.size_in[1]][tap.first..].iter();
-            let best = maxima[tap.columns.clone()]
-                .iter_mut()
-                .zip(&mut winners[tap.columns.clone()]);
+            let best =
+                maxima[tap.columns.clone()].iter_mut().zip(&mut winners[tap.columns.clone()]);
             for ((maximum, winner), &pixel) in best.zip(pixels.step_by(shape.stride[1])) {
                 // Selections, not branches: which pixel wins cannot be predicted.
                 let wins = (pixel > *maximum) | pixel.is_nan() | (*winner == NONE);
@@ -79,27 +71,19 @@ pub(super) fn backward(shape: &ConvShape, winners: &[u8], gradient: &FlexTensor)
     let offset = |row: usize, col: usize| row * shape.size_in[1] + col;
     let offsets: Vec<usize> = taps(shape).map(|tap| offset(tap.row, tap.col)).collect();
     let padding = offset(shape.padding[0], shape.padding[1]);
-    let planes = output
-        .as_mut_slice()
-        .par_chunks_exact_mut(shape.pixels_in());
-    let gradients = gradient
-        .storage::<f32>()
-        .par_chunks_exact(shape.pixels_out());
+    let planes = output.as_mut_slice().par_chunks_exact_mut(shape.pixels_in());
+    let gradients = gradient.storage::<f32>().par_chunks_exact(shape.pixels_out());
     let winners = winners.par_chunks_exact(shape.pixels_out());
-    planes
-        .zip(gradients.zip(winners))
-        .for_each(|(plane, (gradients, winners))| {
-            let plane = filled(plane, 0.0);
-            let lines = gradients
-                .chunks_exact(width)
-                .zip(winners.chunks_exact(width));
-            for (y, (gradients, winners)) in lines.enumerate() {
-                for (x, (gradient, winner)) in gradients.iter().zip(winners).enumerate() {
-                    let corner = y * shape.stride[0] * shape.size_in[1] + x * shape.stride[1];
-                    plane[corner + offsets[usize::from(*winner)] - padding] += gradient;
-                }
+    planes.zip(gradients.zip(winners)).for_each(|(plane, (gradients, winners))| {
+        let plane = filled(plane, 0.0);
+        let lines = gradients.chunks_exact(width).zip(winners.chunks_exact(width));
+        for (y, (gradients, winners)) in lines.enumerate() {
+            for (x, (gradient, winner)) in gradients.iter().zip(winners).enumerate() {
+                let corner = y * shape.stride[0] * shape.size_in[1] + x * shape.stride[1];
+                plane[corner + offsets[usize::from(*winner)] - padding] += gradient;
             }
-        });
+        }
+    });
     let [height, width] = shape.size_in;
     // SAFETY: every plane of the output was filled.
     unsafe { output.into_tensor([shape.batch, shape.channels_in, height, width]) }
@@ -118,9 +102,7 @@ mod tests {
     fn run(x: Tensor<4>, pool: impl Fn(Tensor<4>) -> Tensor<4>) -> [Vec<f64>; 2] {
         let x = x.require_grad();
         let y = pool(x.clone());
-        let grads = (y.clone() * random(y.dims(), 3, &x.device()))
-            .sum()
-            .backward();
+        let grads = (y.clone() * random(y.dims(), 3, &x.device())).sum().backward();
         [elements(&y), elements(&x.grad(&grads).unwrap())]
     }
 

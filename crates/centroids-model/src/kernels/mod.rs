@@ -38,10 +38,7 @@ fn covered<const D: usize>(tensor: &Tensor<D>) -> bool {
     let flex = match device.as_dispatch() {
         DispatchDevice::Flex(_) => true,
         DispatchDevice::Autodiff(device) => matches!(**device, DispatchDevice::Flex(_)),
-        #[allow(
-            unreachable_patterns,
-            reason = "more devices exist with the GPU features"
-        )]
+        #[allow(unreachable_patterns, reason = "more devices exist with the GPU features")]
         _ => false,
     };
     flex && tensor.dtype() == DType::F32 && tensor.shape().num_elements() > 0
@@ -68,12 +65,7 @@ pub fn conv2d(
             padding,
         ));
     }
-    module::conv2d(
-        x,
-        weight,
-        None,
-        ConvOptions::new(stride, padding, [1, 1], 1),
-    )
+    module::conv2d(x, weight, None, ConvOptions::new(stride, padding, [1, 1], 1))
 }
 
 /// Normalises the channels of `[n, c, h, w]` by their mean and variance over the batch, then
@@ -102,11 +94,8 @@ pub fn batch_norm_train(
             Tensor::from_dispatch(variance),
         );
     }
-    let BatchNormTrainOutput {
-        output,
-        mean,
-        variance,
-    } = module::batch_norm_train(x, gamma, beta, epsilon);
+    let BatchNormTrainOutput { output, mean, variance } =
+        module::batch_norm_train(x, gamma, beta, epsilon);
     (output, mean, variance)
 }
 
@@ -140,11 +129,7 @@ pub fn batch_norm_eval(
 fn check_channels<const N: usize>(x: &Tensor<4>, vectors: [&Tensor<1>; N]) {
     let channels = x.dims()[1];
     for vector in vectors {
-        assert_eq!(
-            vector.dims(),
-            [channels],
-            "one value per channel in batch norm"
-        );
+        assert_eq!(vector.dims(), [channels], "one value per channel in batch norm");
     }
 }
 
@@ -164,9 +149,7 @@ pub fn max_pool2d(
     {
         return Tensor::from_dispatch(Dispatch::kernel_max_pool2d(x.into_dispatch(), windows));
     }
-    let options = MaxPoolOptions::new(kernel)
-        .with_stride(stride)
-        .with_padding(padding);
+    let options = MaxPoolOptions::new(kernel).with_stride(stride).with_padding(padding);
     module::max_pool2d(x, options)
 }
 
@@ -211,16 +194,9 @@ pub fn adam_step<const D: usize>(
 ) -> (Tensor<D>, Tensor<D>, Tensor<D>) {
     let tensors = [&param, &grad, &m, &v];
     for tensor in tensors {
-        assert_eq!(
-            tensor.dims(),
-            param.dims(),
-            "shapes of parameter, gradient, m and v"
-        );
+        assert_eq!(tensor.dims(), param.dims(), "shapes of parameter, gradient, m and v");
     }
-    if tensors
-        .iter()
-        .all(|tensor| covered(tensor) && !tensor.device().is_autodiff())
-    {
+    if tensors.iter().all(|tensor| covered(tensor) && !tensor.device().is_autodiff()) {
         let (param, m, v) = Dispatch::kernel_adam_step(
             param.into_dispatch(),
             grad.into_dispatch(),
@@ -228,11 +204,7 @@ pub fn adam_step<const D: usize>(
             v.into_dispatch(),
             step,
         );
-        return (
-            Tensor::from_dispatch(param),
-            Tensor::from_dispatch(m),
-            Tensor::from_dispatch(v),
-        );
+        return (Tensor::from_dispatch(param), Tensor::from_dispatch(m), Tensor::from_dispatch(v));
     }
     let [step_size, root_divisor] = step.bias_corrected();
     let grad = grad + param.clone() * step.weight_decay;

@@ -52,11 +52,7 @@ impl Output {
 
     /// A handle that the tasks of a parallel loop copy to reach their own parts of the buffer.
     pub(super) fn share(&mut self) -> SharedOutput<'_> {
-        SharedOutput {
-            start: self.0.as_mut_ptr().cast(),
-            len: self.0.len(),
-            buffer: PhantomData,
-        }
+        SharedOutput { start: self.0.as_mut_ptr().cast(), len: self.0.len(), buffer: PhantomData }
     }
 
     /// The finished values.
@@ -101,10 +97,7 @@ impl<'a> SharedOutput<'a> {
     /// # Safety
     /// No other reference to any of them may be alive.
     pub(super) unsafe fn slice(self, start: usize, len: usize) -> &'a mut [MaybeUninit<f32>] {
-        assert!(
-            start <= self.len && len <= self.len - start,
-            "part lies outside the output"
-        );
+        assert!(start <= self.len && len <= self.len - start, "part lies outside the output");
         // SAFETY: the range is inside the buffer, which outlives 'a, and the caller has it alone.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start).cast(), len) }
     }

@@ -32,10 +32,7 @@ pub(super) fn hardest(points: Tensor<3>, labels: &[Option<usize>], metric: Metri
     };
     let distances = metric.pairwise(points); // [b, n, n]
     let plain = distances.clone().detach();
-    let farthest = plain
-        .clone()
-        .mask_fill(mask(|a, b| a == b), f32::MIN)
-        .argmax(2); // [b, n, 1]
+    let farthest = plain.clone().mask_fill(mask(|a, b| a == b), f32::MIN).argmax(2); // [b, n, 1]
     let nearest = plain.mask_fill(mask(|a, b| a != b), f32::MAX).argmin(2); // [b, n, 1]
     Hardest {
         ap: distances.clone().gather(2, farthest).reshape([b, n]),

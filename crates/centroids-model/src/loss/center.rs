@@ -24,11 +24,6 @@ pub fn center_loss(
     let labels: Vec<i64> = labels.iter().map(|&label| label as i64).collect();
     let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), &device);
     let own = centers.select(0, labels); // [n, d]
-    let squared = (features - own)
-        .powi_scalar(2)
-        .sum_dim(1)
-        .clamp(CLAMP.0, CLAMP.1); // [n, 1]
-    (squared * weights)
-        .sum()
-        .add_scalar((classes as f64 - 1.0) * CLAMP.0)
+    let squared = (features - own).powi_scalar(2).sum_dim(1).clamp(CLAMP.0, CLAMP.1); // [n, 1]
+    (squared * weights).sum().add_scalar((classes as f64 - 1.0) * CLAMP.0)
 }

@@ -45,15 +45,8 @@ impl Splits {
             .map(|i| (i / p, i % p))
             .map(|(split, class)| is_real[class * k + split] && real(class) >= 2)
             .collect();
-        let kept = takes_part
-            .chunks_exact(p)
-            .map(|s| s.iter().filter(|&&t| t).count() >= 2);
-        Splits {
-            p,
-            k,
-            kept: kept.collect(),
-            takes_part,
-        }
+        let kept = takes_part.chunks_exact(p).map(|s| s.iter().filter(|&&t| t).count() >= 2);
+        Splits { p, k, kept: kept.collect(), takes_part }
     }
 
     /// Labels of the `2P` points of every split, `None` for points that do not take part.
@@ -72,13 +65,9 @@ impl Splits {
         let [k, points] = values.dims();
         let counts_in =
             |i: usize| self.kept[i / points] && self.takes_part[i / points * self.p + i % self.p];
-        let mask: Vec<f64> = (0..k * points)
-            .map(|i| f64::from(u8::from(counts_in(i))))
-            .collect();
+        let mask: Vec<f64> = (0..k * points).map(|i| f64::from(u8::from(counts_in(i)))).collect();
         let kept = self.kept.iter().filter(|&&kept| kept).count().max(1) as f64;
-        let counts = mask
-            .chunks_exact(points)
-            .map(|row| row.iter().sum::<f64>().max(1.0) * kept);
+        let counts = mask.chunks_exact(points).map(|row| row.iter().sum::<f64>().max(1.0) * kept);
         let counts = constant(counts.collect(), [k, 1], &values);
         let masked = values.clone() * constant(mask, [k, points], &values);
         (masked.sum_dim(1) / counts).sum()
@@ -99,33 +88,18 @@ pub fn centroid_triplet_loss(
     let [_, d] = features.dims();
     let splits = Splits::new(is_real, k);
     let p = splits.p;
-    let real = is_real
-        .iter()
-        .map(|&real| f64::from(u8::from(real)))
-        .collect();
+    let real = is_real.iter().map(|&real| f64::from(u8::from(real))).collect();
     let real = constant(real, [p, k, 1], &features);
     let features = features.reshape([p, k, d]) * real; // [p, k, d]
-    let companions = |class: usize| {
-        is_real[class * k..][..k]
-            .iter()
-            .filter(|&&r| r)
-            .count()
-            .max(2)
-            - 1
-    };
+    let companions =
+        |class: usize| is_real[class * k..][..k].iter().filter(|&&r| r).count().max(2) - 1;
     let shares = (0..p).map(|class| 1.0 / companions(class) as f64).collect();
     let shares = constant(shares, [p, 1, 1], &features);
     let centroids = (features.clone().sum_dim(1) - features.clone()) * shares; // [p, k, d]
 
     let queries = features.swap_dims(0, 1); // [k, p, d]
     let centroids = centroids.swap_dims(0, 1); // [k, p, d]
-    let norms = centroids
-        .clone()
-        .detach()
-        .powi_scalar(2)
-        .sum_dim(2)
-        .sqrt()
-        .reshape([k, p]);
+    let norms = centroids.clone().detach().powi_scalar(2).sum_dim(2).sqrt().reshape([k, p]);
     let points = Tensor::cat(vec![queries, centroids], 1); // [k, 2p, d]
     let Hardest { ap, an } = hardest(points, &splits.labels(labels), metric); // [k, 2p]
 
@@ -144,16 +118,9 @@ mod tests {
 
     /// 3 classes of 4 images on a line; the second has 2 real images, the third 3.
     fn batch() -> (Vec<f32>, Vec<usize>, Vec<bool>) {
-        let points = vec![
-            0.0, 1.0, 2.0, 3.0, 10.0, 12.0, 0.0, 0.0, 20.0, 23.0, 26.0, 0.0,
-        ];
+        let points = vec![0.0, 1.0, 2.0, 3.0, 10.0, 12.0, 0.0, 0.0, 20.0, 23.0, 26.0, 0.0];
         let labels = vec![0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2];
-        let real = [
-            [true; 4],
-            [true, true, false, false],
-            [true, true, true, false],
-        ]
-        .concat();
+        let real = [[true; 4], [true, true, false, false], [true, true, true, false]].concat();
         (points, labels, real)
     }
 
@@ -161,11 +128,8 @@ mod tests {
     fn splits_follow_the_real_images() {
         let (_, labels, real) = batch();
         let splits = Splits::new(&real, 4);
-        let took: Vec<usize> = splits
-            .takes_part
-            .chunks(3)
-            .map(|s| s.iter().filter(|&&t| t).count())
-            .collect();
+        let took: Vec<usize> =
+            splits.takes_part.chunks(3).map(|s| s.iter().filter(|&&t| t).count()).collect();
         assert_eq!(took, [3, 3, 2, 1]);
         assert_eq!(splits.kept, [true, true, true, false]);
         let of_third = [Some(0), None, Some(2)].repeat(2);
@@ -192,18 +156,12 @@ mod tests {
                 continue;
             }
             let distances = |of: (f32, usize), same: bool| {
-                let others = anchors
-                    .iter()
-                    .filter(move |other| (other.1 == of.1) == same);
-                others
-                    .map(move |other| (other.0 - of.0).abs())
-                    .collect::<Vec<f32>>()
+                let others = anchors.iter().filter(move |other| (other.1 == of.1) == same);
+                others.map(move |other| (other.0 - of.0).abs()).collect::<Vec<f32>>()
             };
             let penalty = |anchor: &(f32, usize)| {
                 let farthest = distances(*anchor, true).into_iter().fold(0.0, f32::max);
-                let nearest = distances(*anchor, false)
-                    .into_iter()
-                    .fold(f32::MAX, f32::min);
+                let nearest = distances(*anchor, false).into_iter().fold(f32::MAX, f32::min);
                 (farthest - nearest + margin).max(0.0)
             };
             losses.push(anchors.iter().map(penalty).sum::<f32>() / anchors.len() as f32);

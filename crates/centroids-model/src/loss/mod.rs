@@ -34,7 +34,5 @@ fn constant<const D: usize, const E: usize>(
 /// Weights of a mean over the rows that count: `1 / count`, or 0.
 fn mean_weights(rows: &[bool]) -> Vec<f64> {
     let count = rows.iter().filter(|&&row| row).count().max(1) as f64;
-    rows.iter()
-        .map(|&row| if row { 1.0 / count } else { 0.0 })
-        .collect()
+    rows.iter().map(|&row| if row { 1.0 / count } else { 0.0 }).collect()
 }

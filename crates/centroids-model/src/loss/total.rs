@@ -95,22 +95,12 @@ pub fn total_loss(
 ) -> LossTerms {
     let TrainLabels { labels, is_real, k } = batch;
     let every = vec![true; labels.len()];
-    let rows = if config.method == Method::Ctl {
-        is_real
-    } else {
-        &every
-    };
+    let rows = if config.method == Method::Ctl { is_real } else { &every };
 
     let (counted, counted_labels) = select(features.clone(), labels, rows);
     let logits = head.classify(head.neck(counted, Mode::Train)); // [rows, C]
     let xent = cross_entropy(logits, &counted_labels, config.label_smoothing);
-    let triplet = triplet_loss(
-        features.clone(),
-        labels,
-        is_real,
-        config.margin,
-        config.metric,
-    );
+    let triplet = triplet_loss(features.clone(), labels, is_real, config.margin, config.metric);
     let center = center_loss(features.clone(), head.centers(), labels, rows)
         .mul_scalar(config.center_weight);
     let mut terms = LossTerms {
@@ -146,8 +136,5 @@ fn select(features: Tensor<2>, labels: &[usize], rows: &[bool]) -> (Tensor<2>, V
     let indices: Vec<i64> = counted.iter().map(|&row| row as i64).collect();
     let indices = TensorData::new(indices, [counted.len()]);
     let indices = Tensor::<1, Int>::from_data(indices, &features.device());
-    (
-        features.select(0, indices),
-        counted.iter().map(|&row| labels[row]).collect(),
-    )
+    (features.select(0, indices), counted.iter().map(|&row| labels[row]).collect())
 }

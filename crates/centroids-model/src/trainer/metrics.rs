@@ -37,12 +37,7 @@ impl StepTerms {
             ("total loss", self.total),
         ];
         match terms.into_iter().find(|(_, value)| !value.is_finite()) {
-            Some((term, value)) => Err(Error::NotFinite {
-                term,
-                value,
-                epoch: epoch + 1,
-                step,
-            }),
+            Some((term, value)) => Err(Error::NotFinite { term, value, epoch: epoch + 1, step }),
             None => Ok(()),
         }
     }

@@ -106,16 +106,10 @@ impl Trainer {
     ) -> Result<Trainer, Error> {
         check(&config)?;
         let labels = LabelMap::of(&records);
-        let options = PkOptions {
-            resample: config.resample,
-            ..PkOptions::new(config.p, config.k)
-        };
+        let options = PkOptions { resample: config.resample, ..PkOptions::new(config.p, config.k) };
         let sampler = PkSampler::new(&records, &labels, options)?;
         let device = device.clone().autodiff();
-        let spec = ModelSpec {
-            backbone: config.backbone,
-            num_classes: labels.len(),
-        };
+        let spec = ModelSpec { backbone: config.backbone, num_classes: labels.len() };
         let model = weights::initialise(ReidModel::new(spec, &device), config.seed);
         Ok(Trainer {
             optimizer: Optimizer::new(config.optimizer),
@@ -144,12 +138,7 @@ impl Trainer {
         let mut trainer = Trainer::new(config, records, device)?;
         checkpoint.check_pids(trainer.labels.pids())?;
         trainer.model = weights::load(trainer.model, &checkpoint.tensors, &checkpoint.path)?;
-        let Position {
-            epoch,
-            step,
-            optimizer_steps,
-            sums,
-        } = checkpoint.position.clone();
+        let Position { epoch, step, optimizer_steps, sums } = checkpoint.position.clone();
         trainer.optimizer.restore(
             &checkpoint.tensors,
             optimizer_steps,
@@ -204,14 +193,7 @@ impl Trainer {
             terms.check_finite(self.epoch, self.step)?;
             self.sums.add(&terms);
             let (epoch, step) = (self.epoch, self.step);
-            observer(&StepReport {
-                epoch,
-                step,
-                steps,
-                images,
-                lr,
-                terms,
-            });
+            observer(&StepReport { epoch, step, steps, images, lr, terms });
             if stop.load(Ordering::Relaxed) && step < steps {
                 return Ok(EpochEnd::Interrupted);
             }
@@ -230,12 +212,7 @@ impl Trainer {
             max_pixels: self.config.max_pixels,
             ..LoaderOptions::default()
         };
-        train_batches(
-            self.records.clone(),
-            batches,
-            self.config.transform,
-            options,
-        )
+        train_batches(self.records.clone(), batches, self.config.transform, options)
     }
 
     /// An embedder of the current weights.
@@ -244,10 +221,7 @@ impl Trainer {
     }
 
     fn eval_input(&self) -> InputSpec {
-        InputSpec {
-            size: self.config.eval_size,
-            ..self.config.transform.input
-        }
+        InputSpec { size: self.config.eval_size, ..self.config.transform.input }
     }
 
     /// The complete state; `config` is kept verbatim for whoever opens the file.
@@ -273,11 +247,7 @@ impl Trainer {
 
 fn check(config: &TrainConfig) -> Result<(), Error> {
     let setting = |key, value: usize, reason: &str| {
-        Err(Error::Setting {
-            key,
-            value: value.to_string(),
-            reason: reason.to_owned(),
-        })
+        Err(Error::Setting { key, value: value.to_string(), reason: reason.to_owned() })
     };
     match config {
         TrainConfig { p, .. } if *p < 2 => setting(
@@ -285,25 +255,18 @@ fn check(config: &TrainConfig) -> Result<(), Error> {
             *p,
             "the triplet losses need at least 2 identities in a batch",
         ),
-        TrainConfig { k, .. } if *k < 2 => setting(
-            "dataloader.num_instance",
-            *k,
-            "an identity needs at least 2 images in a batch",
-        ),
-        TrainConfig {
-            backbone: ResNetOptions { last_stride, .. },
-            ..
-        } if !(1..=2).contains(last_stride) => {
+        TrainConfig { k, .. } if *k < 2 => {
+            setting("dataloader.num_instance", *k, "an identity needs at least 2 images in a batch")
+        }
+        TrainConfig { backbone: ResNetOptions { last_stride, .. }, .. }
+            if !(1..=2).contains(last_stride) =>
+        {
             setting("model.last_stride", *last_stride, "must be 1 or 2")
         }
         TrainConfig { loss, .. } if loss.method == Method::Ctl && loss.centroid_weight < 0.0 => {
             let value = loss.centroid_weight.to_string();
             let key = "solver.centroid_contrastive_weight";
-            Err(Error::Setting {
-                key,
-                value,
-                reason: "must not be negative".to_owned(),
-            })
+            Err(Error::Setting { key, value, reason: "must not be negative".to_owned() })
         }
         _ => Ok(()),
     }

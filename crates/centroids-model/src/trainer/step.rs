@@ -10,19 +10,10 @@ use crate::loss::{LossTerms, TrainLabels, total_loss};
 pub(super) fn step(trainer: &mut Trainer, batch: TrainBatch, lr: f64) -> StepTerms {
     let images = TensorData::new(batch.images, batch.shape);
     let images = Tensor::<4>::from_data(images, &trainer.device); // [p·k, 3, h, w]
-    let labels = TrainLabels {
-        labels: batch.labels,
-        is_real: batch.is_real,
-        k: trainer.config.k,
-    };
+    let labels = TrainLabels { labels: batch.labels, is_real: batch.is_real, k: trainer.config.k };
 
     let features = trainer.model.features(images, Mode::Train); // [p·k, d]
-    let terms = total_loss(
-        features,
-        trainer.model.head(),
-        &labels,
-        &trainer.config.loss,
-    );
+    let terms = total_loss(features, trainer.model.head(), &labels, &trainer.config.loss);
 
     let gradients = terms.total.backward();
     trainer.model = trainer.optimizer.step(trainer.model.clone(), gradients, lr);

@@ -23,18 +23,8 @@ pub fn normalised(pixels: &Array, device: &Device, precision: Precision) -> Tens
         let channel = i / plane % 3;
         (v as f32 / 255.0 - MEAN[channel]) / STD[channel]
     };
-    let values = pixels
-        .values
-        .iter()
-        .enumerate()
-        .map(value)
-        .map(f64::from)
-        .collect();
-    Array {
-        shape: pixels.shape.clone(),
-        values,
-    }
-    .tensor(device, precision)
+    let values = pixels.values.iter().enumerate().map(value).map(f64::from).collect();
+    Array { shape: pixels.shape.clone(), values }.tensor(device, precision)
 }
 
 /// A model with formula weights; every tensor of the neck too.
@@ -44,16 +34,8 @@ pub fn formula_model(
     seed: u64,
     device: &Device,
 ) -> ReidModel {
-    let model = ReidModel::new(
-        ModelSpec {
-            backbone: options,
-            num_classes: classes,
-        },
-        device,
-    );
-    map_tensors(model, |name, shape| {
-        Some(formula::tensor(plain_name(name), shape, seed))
-    })
+    let model = ReidModel::new(ModelSpec { backbone: options, num_classes: classes }, device);
+    map_tensors(model, |name, shape| Some(formula::tensor(plain_name(name), shape, seed)))
 }
 
 /// sum, sum of absolute values, L2 norm, then the first values up to `len`.
@@ -63,10 +45,7 @@ fn summary(values: &[f64], len: usize) -> Vec<f64> {
         values.iter().map(|v| v.abs()).sum(),
         values.iter().map(|v| v * v).sum::<f64>().sqrt(),
     ];
-    sums.into_iter()
-        .chain(values.iter().copied())
-        .take(len)
-        .collect()
+    sums.into_iter().chain(values.iter().copied()).take(len).collect()
 }
 
 struct Case<'a> {
@@ -93,25 +72,17 @@ impl Case<'_> {
         let model = formula_model(self.options, 1, self.seed, &device);
         let images = normalised(&self.input, &device, Precision::Single);
         let mut stages = Vec::new();
-        let map = model
-            .backbone()
-            .forward_stages(images.clone(), Mode::Eval, |name, x| {
-                stages.push((name, values(x.clone())));
-            });
+        let map = model.backbone().forward_stages(images.clone(), Mode::Eval, |name, x| {
+            stages.push((name, values(x.clone())));
+        });
         for (name, output) in stages {
             let name = format!("eval_stage.{name}");
-            let len = self
-                .golden
-                .find(&name)
-                .map_or(0, |theirs| theirs.values.len());
+            let len = self.golden.find(&name).map_or(0, |theirs| theirs.values.len());
             self.check(&name, &summary(&output, len));
         }
         let shape: Vec<f64> = map.dims().iter().map(|&size| size as f64).collect();
         assert_eq!(shape, self.golden.get("eval_map_shape").values);
-        self.check(
-            "eval_feature",
-            &values(model.features(images.clone(), Mode::Eval)),
-        );
+        self.check("eval_feature", &values(model.features(images.clone(), Mode::Eval)));
         self.check("eval_after_neck", &values(model.embed(images)));
     }
 
@@ -119,16 +90,10 @@ impl Case<'_> {
         let device = Device::flex();
         let model = formula_model(self.options, 1, self.seed, &device);
         let images = normalised(&self.input, &device, Precision::Single);
-        self.check(
-            "train_feature",
-            &values(model.features(images, Mode::Train)),
-        );
+        self.check("train_feature", &values(model.features(images, Mode::Train)));
         for (name, array) in weights::collect(&model) {
             let ours: Vec<f64> = array.values.iter().map(|&v| f64::from(v)).collect();
-            self.check(
-                &format!("after_one_train_forward.{}", plain_name(&name)),
-                &ours,
-            );
+            self.check(&format!("after_one_train_forward.{}", plain_name(&name)), &ours);
         }
     }
 
@@ -141,59 +106,35 @@ impl Case<'_> {
         let images = normalised(&self.input, &device, precision).require_grad();
         let features = model.features(images.clone(), mode);
         let [n, d] = features.dims();
-        let cotangent: Vec<f32> = (0..(n * d) as u64)
-            .map(|i| formula::uniform("cotangent", self.seed, i))
-            .collect();
+        let cotangent: Vec<f32> =
+            (0..(n * d) as u64).map(|i| formula::uniform("cotangent", self.seed, i)).collect();
         let cotangent = cotangent.into_iter().map(f64::from).collect();
-        let cotangent: Tensor<2> = Array {
-            shape: vec![n, d],
-            values: cotangent,
-        }
-        .tensor(&device, precision);
+        let cotangent: Tensor<2> =
+            Array { shape: vec![n, d], values: cotangent }.tensor(&device, precision);
         let gradients = (features * cotangent).sum().backward();
         let mut ours = gradients_by_name(&model, &gradients);
         ours.push(("input".to_owned(), values(images.grad(&gradients).unwrap())));
         for (name, theirs) in golden["grads"].as_object().unwrap() {
-            let (_, gradient) = ours
-                .iter()
-                .find(|(ours, _)| plain_name(ours) == name)
-                .unwrap();
+            let (_, gradient) = ours.iter().find(|(ours, _)| plain_name(ours) == name).unwrap();
             let ours = summary(gradient, 3);
             // No tolerance is recorded where the true gradient is zero: rounding noise only.
             let Some(rtol) = theirs["recommended_rtol_l2_and_abs_sum"].as_f64() else {
                 continue;
             };
-            let rtol = if precision == Precision::Single {
-                rtol.max(FLIPPED_RELU)
-            } else {
-                rtol
-            };
+            let rtol = if precision == Precision::Single { rtol.max(FLIPPED_RELU) } else { rtol };
             let theirs = &theirs["float64"];
             let number = |key: &str| theirs[key].as_f64().unwrap();
             let what = |part: &str| {
-                format!(
-                    "{} {mode:?} {precision:?} gradient of {name}: {part}",
-                    self.entry["file"]
-                )
+                format!("{} {mode:?} {precision:?} gradient of {name}: {part}", self.entry["file"])
             };
-            self.checks.close(
-                &what("sum"),
-                &ours[..1],
-                &[number("sum")],
-                rtol * number("abs_sum"),
-            );
+            self.checks.close(&what("sum"), &ours[..1], &[number("sum")], rtol * number("abs_sum"));
             self.checks.close(
                 &what("abs_sum"),
                 &ours[1..2],
                 &[number("abs_sum")],
                 rtol * number("abs_sum"),
             );
-            self.checks.close(
-                &what("l2"),
-                &ours[2..],
-                &[number("l2")],
-                rtol * number("l2"),
-            );
+            self.checks.close(&what("l2"), &ours[2..], &[number("l2")], rtol * number("l2"));
         }
     }
 }
@@ -218,11 +159,7 @@ fn gradients_by_name(model: &ReidModel, gradients: &Gradients) -> Vec<(String, V
             }
         }
     }
-    let mut visitor = Visitor {
-        gradients,
-        path: Vec::new(),
-        found: Vec::new(),
-    };
+    let mut visitor = Visitor { gradients, path: Vec::new(), found: Vec::new() };
     model.visit(&mut visitor);
     visitor.found
 }
@@ -242,11 +179,7 @@ fn backbones_equal_the_reference() {
         let (file, input) = entry["input"].as_str().unwrap().split_once(':').unwrap();
         let mut case = Case {
             entry,
-            options: ResNetOptions {
-                backbone,
-                last_stride,
-                stem_relu: false,
-            },
+            options: ResNetOptions { backbone, last_stride, stem_relu: false },
             seed: entry["weights_seed"].as_u64().unwrap(),
             input: section.tensors(file).get(input).clone(),
             golden: section.tensors(entry["file"].as_str().unwrap()),

@@ -7,16 +7,14 @@ use crate::support::section;
 const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
 
 fn fnv1a(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
-    })
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Uniform in [−1, 1) with 24 bits: splitmix64 of (name, seed, index).
 pub fn uniform(name: &str, seed: u64, index: u64) -> f32 {
-    let state = fnv1a(name)
-        .wrapping_add(seed.wrapping_mul(0xD1B5_4A32_D192_ED03))
-        .wrapping_add(index);
+    let state =
+        fnv1a(name).wrapping_add(seed.wrapping_mul(0xD1B5_4A32_D192_ED03)).wrapping_add(index);
     let mut z = state.wrapping_add(GOLDEN_RATIO);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -40,13 +38,8 @@ pub fn tensor(name: &str, shape: &[usize], seed: u64) -> Array {
         _ => Box::new(|u| 0.1 * u),
     };
     let count: usize = shape.iter().product();
-    let values = (0..count as u64)
-        .map(|i| value(uniform(name, seed, i)))
-        .collect();
-    Array {
-        shape: shape.to_vec(),
-        values,
-    }
+    let values = (0..count as u64).map(|i| value(uniform(name, seed, i))).collect();
+    Array { shape: shape.to_vec(), values }
 }
 
 /// Name in our state dict → name the formula hashes.
@@ -69,10 +62,7 @@ fn equals_its_check_values_bit_for_bit() {
         };
         let bits =
             |hex: &serde_json::Value| u32::from_str_radix(hex.as_str().unwrap(), 16).unwrap();
-        for (value, hex) in ours
-            .iter()
-            .zip(check["first4_bits_hex"].as_array().unwrap())
-        {
+        for (value, hex) in ours.iter().zip(check["first4_bits_hex"].as_array().unwrap()) {
             assert_eq!(value.to_bits(), bits(hex), "{name}");
         }
         if let Some(hex) = check.get("last_bits_hex") {

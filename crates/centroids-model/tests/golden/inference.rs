@@ -19,12 +19,7 @@ fn embedder(section: &Section) -> Embedder {
     let mut words = words.split(", ");
     let backbone = ResNetOptions {
         backbone: words.next().unwrap().parse().unwrap(),
-        last_stride: words
-            .next()
-            .unwrap()
-            .trim_start_matches("last_stride ")
-            .parse()
-            .unwrap(),
+        last_stride: words.next().unwrap().trim_start_matches("last_stride ").parse().unwrap(),
         stem_relu: false,
     };
     let size = serde_json::from_value(section.manifest["input_hw"].clone()).unwrap();
@@ -34,10 +29,7 @@ fn embedder(section: &Section) -> Embedder {
         path: PathBuf::new(),
         tensors: collect(&formula_model(backbone, 1, seed, &device)),
         backbone,
-        input: InputSpec {
-            size,
-            ..InputSpec::default()
-        },
+        input: InputSpec { size, ..InputSpec::default() },
         pids: vec![centroids_core::Pid(1)],
         position: Position::default(),
         config: String::new(),
@@ -46,17 +38,9 @@ fn embedder(section: &Section) -> Embedder {
 }
 
 fn embed(embedder: &Embedder, paths: Vec<PathBuf>, batch_size: usize) -> Vec<f32> {
-    let options = EmbedOptions {
-        batch_size,
-        workers: 2,
-        max_pixels: 1 << 20,
-    };
+    let options = EmbedOptions { batch_size, workers: 2, max_pixels: 1 << 20 };
     let n = paths.len();
-    let embedded = embedder.embed(
-        Arc::from(paths),
-        options,
-        &mut |_| ControlFlow::Continue(()),
-    );
+    let embedded = embedder.embed(Arc::from(paths), options, &mut |_| ControlFlow::Continue(()));
     assert!(embedded.failures.is_empty(), "{:?}", embedded.failures);
     assert_eq!(embedded.rows, (0..n).collect::<Vec<_>>());
     embedded.values
@@ -71,12 +55,7 @@ fn compare(manifest: &Value, ours: &[f32], theirs: &Embeddings, checks: &mut Che
         let atol = if wide_class(path) { wide } else { tight };
         let widen = |row: &[f32]| row.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
         let dim = theirs.dim();
-        checks.close(
-            path,
-            &widen(&ours[row * dim..][..dim]),
-            &widen(theirs.row(row)),
-            atol,
-        );
+        checks.close(path, &widen(&ours[row * dim..][..dim]), &widen(theirs.row(row)), atol);
     }
 }
 
@@ -91,19 +70,12 @@ fn embeddings_and_centroids_equal_the_reference() {
     let stored = |name: &str| Embeddings::load(&section.dir.join(name)).unwrap();
 
     let images = stored("embeddings.npy");
-    let paths: Vec<PathBuf> = images
-        .paths()
-        .iter()
-        .map(|path| section.dir.join(path))
-        .collect();
+    let paths: Vec<PathBuf> = images.paths().iter().map(|path| section.dir.join(path)).collect();
     let ours = embed(&embedder, paths.clone(), batch);
     compare(&section.manifest, &ours, &images, &mut checks);
 
     // The size of a batch changes nothing.
-    let alone: Vec<f64> = embed(&embedder, paths, 1)
-        .into_iter()
-        .map(f64::from)
-        .collect();
+    let alone: Vec<f64> = embed(&embedder, paths, 1).into_iter().map(f64::from).collect();
     let together: Vec<f64> = ours.iter().map(|&v| f64::from(v)).collect();
     checks.close("batch of 1", &alone, &together, 1e-5);
 

@@ -39,14 +39,11 @@ impl Case<'_> {
         let Some(theirs) = self.golden.find(&key) else {
             return;
         };
-        let largest = theirs
-            .values
-            .iter()
-            .fold(1.0, |max: f64, v| max.max(v.abs()));
+        let largest = theirs.values.iter().fold(1.0, |max: f64, v| max.max(v.abs()));
         let atol = match self.precision {
-            Precision::Single => self.entry["tolerance"][name]["atol"]
-                .as_f64()
-                .unwrap_or(1e-6 * largest),
+            Precision::Single => {
+                self.entry["tolerance"][name]["atol"].as_f64().unwrap_or(1e-6 * largest)
+            }
             Precision::Double => DOUBLE_TOLERANCE * largest,
         };
         let what = format!("{} {:?} {name}", self.entry["file"], self.precision);
@@ -58,15 +55,8 @@ impl Case<'_> {
         let [_, d] = gradient.dims();
         let mut rows = values(gradient);
         let mut mock_sum = vec![0.0; d];
-        for (row, _) in rows
-            .chunks_exact_mut(d)
-            .zip(real)
-            .filter(|(_, real)| !**real)
-        {
-            mock_sum
-                .iter_mut()
-                .zip(row.iter())
-                .for_each(|(sum, value)| *sum += value);
+        for (row, _) in rows.chunks_exact_mut(d).zip(real).filter(|(_, real)| !**real) {
+            mock_sum.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += value);
             row.fill(0.0);
         }
         self.check(name, &rows);
@@ -74,10 +64,7 @@ impl Case<'_> {
     }
 
     fn leaf(&self, name: &str) -> Tensor<2> {
-        self.golden
-            .get(name)
-            .tensor(&self.device, self.precision)
-            .require_grad()
+        self.golden.get(name).tensor(&self.device, self.precision).require_grad()
     }
 
     fn number(&self, name: &str) -> Option<f64> {
@@ -108,10 +95,8 @@ impl Case<'_> {
     fn triplet(mut self) {
         let features = self.leaf("features");
         let labels = self.golden.get("labels").indices();
-        let anchors = self
-            .golden
-            .find("mask")
-            .map_or(vec![true; labels.len()], |mask| mask.bools());
+        let anchors =
+            self.golden.find("mask").map_or(vec![true; labels.len()], |mask| mask.bools());
         let input = match self.entry["normalize_feature"].as_bool() {
             Some(true) => {
                 features.clone() / (features.clone().powi_scalar(2).sum_dim(1).sqrt() + 1e-12)
@@ -155,11 +140,7 @@ impl Case<'_> {
         let is_real = self.golden.get("is_real").bools();
         let labels = self.golden.get("labels").indices();
         let k = self.entry["K"].as_u64().unwrap() as usize;
-        let batch = TrainLabels {
-            labels,
-            is_real: is_real.clone(),
-            k,
-        };
+        let batch = TrainLabels { labels, is_real: is_real.clone(), k };
         let config = LossConfig {
             method,
             margin: self.margin(),
@@ -205,20 +186,17 @@ impl Case<'_> {
 
     fn head(&self) -> Head {
         let (fc, centers) = (self.golden.get("fc_weight"), self.golden.get("centers"));
-        let [classes, d] = fc.shape[..] else {
-            panic!("fc_weight is not a matrix")
-        };
+        let [classes, d] = fc.shape[..] else { panic!("fc_weight is not a matrix") };
         let narrow = |a: &crate::support::Array| Array {
             shape: a.shape.clone(),
             values: a.values.iter().map(|&v| v as f32).collect(),
         };
         let head = Head::new(d, classes, &self.device);
-        self.precision
-            .of(weights::map_tensors(head, |name, _| match name {
-                "fc_query.weight" => Some(narrow(fc)),
-                "center_loss.centers" => Some(narrow(centers)),
-                _ => None,
-            }))
+        self.precision.of(weights::map_tensors(head, |name, _| match name {
+            "fc_query.weight" => Some(narrow(fc)),
+            "center_loss.centers" => Some(narrow(centers)),
+            _ => None,
+        }))
     }
 
     fn check_after(&mut self, centers_before: &Array, after: &weights::Tensors) {
@@ -232,10 +210,7 @@ impl Case<'_> {
         ] {
             self.check(golden, &wide(&after[name]));
         }
-        assert!(
-            after["bn.bias"].values.iter().all(|&bias| bias == 0.0),
-            "the neck's bias moved"
-        );
+        assert!(after["bn.bias"].values.iter().all(|&bias| bias == 0.0), "the neck's bias moved");
         let moved: Vec<f64> = wide(centers_before)
             .iter()
             .zip(wide(&after["center_loss.centers"]))
@@ -243,18 +218,16 @@ impl Case<'_> {
             .collect();
         // Recovered from the update, hence with the rounding of two numbers of size 1.
         if let Some(theirs) = self.golden.find("centers_grad_rescaled") {
-            self.checks
-                .close("centers_grad_rescaled", &moved, &theirs.values, 2e-6);
+            self.checks.close("centers_grad_rescaled", &moved, &theirs.values, 2e-6);
         }
     }
 
     /// After one step Adam's first moment is 0.1·(gradient + decay·weight).
     fn check_adam_gradients(&mut self, optimizer: &Optimizer, before: &weights::Tensors) {
         let state = optimizer.state();
-        for (golden, name) in [
-            ("grad_fc_weight", "fc_query.weight"),
-            ("grad_bn_weight", "bn.weight"),
-        ] {
+        for (golden, name) in
+            [("grad_fc_weight", "fc_query.weight"), ("grad_bn_weight", "bn.weight")]
+        {
             let m = &state[&format!("adam.m.{name}")].values;
             let gradient: Vec<f64> = m
                 .iter()
@@ -267,11 +240,7 @@ impl Case<'_> {
 
     fn centroid_triplet_alone(&mut self, batch: &TrainLabels, is_real: &[bool]) {
         let features = self.leaf("features");
-        let TrainLabels {
-            labels,
-            is_real: real,
-            k,
-        } = batch;
+        let TrainLabels { labels, is_real: real, k } = batch;
         let loss = centroids_model::loss::centroid_triplet_loss(
             features.clone(),
             labels,
@@ -299,13 +268,7 @@ fn losses_and_steps_equal_the_reference() {
         let kind = (has("logits"), has("fc_weight"), has("centers"));
         for precision in Precision::BOTH {
             let device = Device::flex().autodiff();
-            let case = Case {
-                entry,
-                golden: &golden,
-                device,
-                precision,
-                checks: &mut checks,
-            };
+            let case = Case { entry, golden: &golden, device, precision, checks: &mut checks };
             match kind {
                 (true, _, _) => case.cross_entropy(),
                 (_, true, _) if reference.contains("train_base_model") => case.step(Method::Base),

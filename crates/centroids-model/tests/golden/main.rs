@@ -3,11 +3,7 @@
 //!
 //! Nothing about the cases stands here: names, shapes and tolerances come from the manifests.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "tests may stop at once and say why"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests may stop at once and say why")]
 
 mod backbones;
 mod formula;

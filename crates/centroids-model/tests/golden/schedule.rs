@@ -9,14 +9,9 @@ fn schedule(entry: &Value, defaults: &Value) -> Schedule {
     let option = |name: &str| {
         let options = entry["options"].as_object().unwrap();
         let found = options.iter().find(|(key, _)| {
-            key.trim_end_matches(" (extension)")
-                .trim_start_matches("SOLVER.")
-                == name
+            key.trim_end_matches(" (extension)").trim_start_matches("SOLVER.") == name
         });
-        found
-            .map(|(_, value)| value)
-            .or_else(|| defaults.get(name))
-            .cloned()
+        found.map(|(_, value)| value).or_else(|| defaults.get(name)).cloned()
     };
     let number = |name: &str, default: f64| option(name).map_or(default, |v| v.as_f64().unwrap());
     let warmup = option("USE_WARMUP_LR").is_none_or(|v| v.as_bool().unwrap());
@@ -32,11 +27,7 @@ fn schedule(entry: &Value, defaults: &Value) -> Schedule {
     };
     Schedule {
         base_lr: number("BASE_LR", 1e-4),
-        warmup_epochs: if warmup {
-            number("WARMUP_EPOCHS", 0.0) as usize
-        } else {
-            0
-        },
+        warmup_epochs: if warmup { number("WARMUP_EPOCHS", 0.0) as usize } else { 0 },
         decay,
     }
 }
@@ -50,10 +41,7 @@ fn learning_rates_equal_the_reference() {
     for entry in section.entries() {
         let schedule = schedule(entry, &section.manifest["defaults"]);
         // The reference cannot run its cosine schedule; ours is the closed form.
-        let wanted = entry
-            .get("lr_used")
-            .or_else(|| entry.get("lr_closed_form"))
-            .unwrap();
+        let wanted = entry.get("lr_used").or_else(|| entry.get("lr_closed_form")).unwrap();
         for (epoch, lr) in wanted.as_array().unwrap().iter().enumerate() {
             let lr = lr.as_f64().unwrap();
             let what = format!("{} epoch {epoch}", entry["name"]);

@@ -25,10 +25,7 @@ pub fn section(name: &str) -> Option<Section> {
         return None;
     }
     let text = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
-    Some(Section {
-        dir,
-        manifest: serde_json::from_str(&text).unwrap(),
-    })
+    Some(Section { dir, manifest: serde_json::from_str(&text).unwrap() })
 }
 
 impl Section {
@@ -75,15 +72,15 @@ impl Golden {
             let data = view.data();
             let chunks = |n: usize| data.chunks_exact(n);
             match view.dtype() {
-                Dtype::F32 => chunks(4)
-                    .map(|b| f32::from_le_bytes(b.try_into().unwrap()) as f64)
-                    .collect(),
-                Dtype::F64 => chunks(8)
-                    .map(|b| f64::from_le_bytes(b.try_into().unwrap()))
-                    .collect(),
-                Dtype::I64 => chunks(8)
-                    .map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64)
-                    .collect(),
+                Dtype::F32 => {
+                    chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()) as f64).collect()
+                }
+                Dtype::F64 => {
+                    chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
+                }
+                Dtype::I64 => {
+                    chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64).collect()
+                }
                 Dtype::U8 => data.iter().map(|&b| f64::from(b)).collect(),
                 other => panic!("{other:?} in {}", path.display()),
             }
@@ -92,21 +89,14 @@ impl Golden {
         Golden(
             tensors
                 .map(|(name, view)| {
-                    (
-                        name,
-                        Array {
-                            shape: view.shape().to_vec(),
-                            values: widen(view),
-                        },
-                    )
+                    (name, Array { shape: view.shape().to_vec(), values: widen(view) })
                 })
                 .collect(),
         )
     }
 
     pub fn get(&self, name: &str) -> &Array {
-        self.find(name)
-            .unwrap_or_else(|| panic!("golden tensor {name} is missing"))
+        self.find(name).unwrap_or_else(|| panic!("golden tensor {name} is missing"))
     }
 
     pub fn find(&self, name: &str) -> Option<&Array> {
@@ -140,11 +130,7 @@ impl Precision {
                 param.map(|old| {
                     let (autodiff, grad) = (old.is_autodiff(), old.is_require_grad());
                     let cast = old.inner().cast(self.0);
-                    let cast = if autodiff {
-                        Tensor::from_inner(cast)
-                    } else {
-                        cast
-                    };
+                    let cast = if autodiff { Tensor::from_inner(cast) } else { cast };
                     cast.set_require_grad(grad)
                 })
             }
@@ -186,8 +172,7 @@ impl Checks {
         if error <= atol {
             self.passed += 1;
         } else {
-            self.failed
-                .push(format!("{what}: off by {error:e}, allowed {atol:e}"));
+            self.failed.push(format!("{what}: off by {error:e}, allowed {atol:e}"));
         }
     }
 

@@ -37,33 +37,20 @@ impl Run<'_> {
             last_stride: number("last_stride") as usize,
             stem_relu: false,
         };
-        let spec = ModelSpec {
-            backbone,
-            num_classes: number("num_classes") as usize,
-        };
-        self.precision.of(map_tensors(
-            ReidModel::new(spec, &self.device),
-            |name, shape| {
-                let neck = name.starts_with("bn.");
-                (!neck).then(|| formula::tensor(plain_name(name), shape, number("seed")))
-            },
-        ))
+        let spec = ModelSpec { backbone, num_classes: number("num_classes") as usize };
+        self.precision.of(map_tensors(ReidModel::new(spec, &self.device), |name, shape| {
+            let neck = name.starts_with("bn.");
+            (!neck).then(|| formula::tensor(plain_name(name), shape, number("seed")))
+        }))
     }
 
     /// Rows of the pool; mock rows are zero after normalisation.
     fn batch(&self, pool: &Tensor<4>, step: usize, rows: usize) -> Tensor<4> {
         let indices = &self.tensor("indices").values[step * rows..][..rows];
-        let real = indices
-            .iter()
-            .map(|&i| if i < 0.0 { 0.0 } else { 1.0 })
-            .collect();
-        let real = Array {
-            shape: vec![rows, 1, 1, 1],
-            values: real,
-        };
+        let real = indices.iter().map(|&i| if i < 0.0 { 0.0 } else { 1.0 }).collect();
+        let real = Array { shape: vec![rows, 1, 1, 1], values: real };
         let indices: Vec<usize> = indices.iter().map(|&i| i.max(0.0) as usize).collect();
-        pool.clone()
-            .select(0, crate::support::ints(&indices, &self.device))
+        pool.clone().select(0, crate::support::ints(&indices, &self.device))
             * real.tensor(&self.device, self.precision)
     }
 
@@ -75,9 +62,7 @@ impl Run<'_> {
         let theirs = self.entry[record][key][step].as_f64().unwrap();
         // Rounding grows from step to step, but the drift of one step may be small by chance.
         let drifts = self.entry["drift_per_step"][key].as_array().unwrap()[..=step].iter();
-        let drift = drifts
-            .map(|drift| drift.as_f64().unwrap())
-            .fold(0.0, f64::max);
+        let drift = drifts.map(|drift| drift.as_f64().unwrap()).fold(0.0, f64::max);
         let atol = match (self.precision, step) {
             (Precision::Double, _) => 1e-7 * theirs.abs().max(1.0),
             (Precision::Single, 0) => 2e-5 * theirs.abs(),
@@ -115,11 +100,7 @@ impl Run<'_> {
             },
             ..LossConfig::default()
         };
-        let optimizer = OptimizerConfig {
-            weight_decay: 5e-4,
-            center_lr: 0.5,
-            center_weight: 5e-4,
-        };
+        let optimizer = OptimizerConfig { weight_decay: 5e-4, center_lr: 0.5, center_weight: 5e-4 };
         let mut optimizer = Optimizer::new(optimizer);
         let mut model = self.start();
         let steps = self.tensor("labels").shape[0];
@@ -128,11 +109,8 @@ impl Run<'_> {
                 shape: vec![rows],
                 values: self.tensor(name).values[step * rows..][..rows].to_vec(),
             };
-            let labels = TrainLabels {
-                labels: row("labels").indices(),
-                is_real: row("is_real").bools(),
-                k,
-            };
+            let labels =
+                TrainLabels { labels: row("labels").indices(), is_real: row("is_real").bools(), k };
             let lr = self.entry["float64"]["lr"][step].as_f64().unwrap();
             let features = model.features(self.batch(&pool, step, rows), Mode::Train);
             let terms = total_loss(features, model.head(), &labels, &config);
@@ -156,10 +134,7 @@ impl Run<'_> {
         let test = normalised(test, &Device::flex(), self.precision);
         let feature = values(model.features(test.clone(), Mode::Eval));
         let embedding = values(model.embed(test));
-        for (key, ours) in [
-            ("final_test_feature", feature),
-            ("final_test_embedding", embedding),
-        ] {
+        for (key, ours) in [("final_test_feature", feature), ("final_test_embedding", embedding)] {
             let theirs = self.tensor(key).values.clone();
             self.check_tensor(key, &ours, &theirs);
         }

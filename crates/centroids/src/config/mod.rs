@@ -155,11 +155,7 @@ impl Default for Experiment {
             seed: 0,
             device: "cpu".to_owned(),
             output_dir: PathBuf::new(),
-            model: ModelSection {
-                name: "resnet50".to_owned(),
-                last_stride: 1,
-                stem_relu: false,
-            },
+            model: ModelSection { name: "resnet50".to_owned(), last_stride: 1, stem_relu: false },
             input: InputSection {
                 size_train: [256, 128],
                 size_test: [256, 128],
@@ -176,11 +172,7 @@ impl Default for Experiment {
                 camera_pattern: String::new(),
                 holdout: centroids_data::DEFAULT_HOLDOUT,
             },
-            dataloader: DataloaderSection {
-                num_workers: 0,
-                num_instance: 4,
-                use_resampling: true,
-            },
+            dataloader: DataloaderSection { num_workers: 0, num_instance: 4, use_resampling: true },
             solver: SolverSection {
                 method: "ctl".to_owned(),
                 max_epochs: 120,
@@ -204,11 +196,7 @@ impl Default for Experiment {
                 warmup_epochs: 10,
                 eval_period: 5,
             },
-            test: TestSection {
-                ims_per_batch: 128,
-                feat_norm: true,
-                cameras: "market".to_owned(),
-            },
+            test: TestSection { ims_per_batch: 128, feat_norm: true, cameras: "market".to_owned() },
         }
     }
 }
@@ -220,14 +208,10 @@ impl Experiment {
     /// # Errors
     /// A missing or malformed file, an unknown key (with the nearest known one), a wrong type.
     pub fn read(path: &Path) -> Result<Experiment, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Experiment::parse(&text).map_err(|source| Error::Config {
-            path: path.to_owned(),
-            source: source.into(),
-        })
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        Experiment::parse(&text)
+            .map_err(|source| Error::Config { path: path.to_owned(), source: source.into() })
     }
 
     /// [`Experiment::read`] from text.
@@ -248,14 +232,10 @@ impl Experiment {
     /// # Errors
     /// A key without value, an unknown key, a wrong type.
     pub fn with_pairs<S: AsRef<str>>(self, pairs: &[S]) -> Result<Experiment, Error> {
-        pairs
-            .chunks(2)
-            .try_fold(self, |experiment, pair| match pair {
-                [key, value] => experiment.overlaid(&overlay::pair(key.as_ref(), value.as_ref())),
-                rest => Err(Error::PairWithoutValue {
-                    key: rest[0].as_ref().to_owned(),
-                }),
-            })
+        pairs.chunks(2).try_fold(self, |experiment, pair| match pair {
+            [key, value] => experiment.overlaid(&overlay::pair(key.as_ref(), value.as_ref())),
+            rest => Err(Error::PairWithoutValue { key: rest[0].as_ref().to_owned() }),
+        })
     }
 
     /// The experiment as TOML, complete.
@@ -264,14 +244,11 @@ impl Experiment {
     }
 
     fn overlaid(&self, table: &toml::Table) -> Result<Experiment, Error> {
-        let mut all = toml::Table::try_from(self).map_err(|error| Error::Toml {
-            reason: error.to_string(),
-        })?;
+        let mut all = toml::Table::try_from(self)
+            .map_err(|error| Error::Toml { reason: error.to_string() })?;
         overlay::apply(&mut all, table)?;
         all.try_into()
-            .map_err(|error: toml::de::Error| Error::Toml {
-                reason: error.message().to_owned(),
-            })
+            .map_err(|error: toml::de::Error| Error::Toml { reason: error.message().to_owned() })
     }
 }
 
@@ -282,36 +259,22 @@ mod tests {
     #[test]
     fn the_defaults_survive_toml() {
         let experiment = Experiment::default();
-        assert_eq!(
-            Experiment::parse(&experiment.to_toml()).unwrap(),
-            experiment
-        );
+        assert_eq!(Experiment::parse(&experiment.to_toml()).unwrap(), experiment);
     }
 
     #[test]
     fn both_spellings_are_read_and_integers_become_floats() {
         let experiment =
             Experiment::parse("[solver]\nbase_lr = 1\n[SOLVER]\nGAMMA = 0.5\n").unwrap();
-        assert_eq!(
-            (experiment.solver.base_lr, experiment.solver.gamma),
-            (1.0, 0.5)
-        );
+        assert_eq!((experiment.solver.base_lr, experiment.solver.gamma), (1.0, 0.5));
     }
 
     #[test]
     fn pairs_follow_the_reference() {
         let pairs = ["SOLVER.LR_STEPS", "(8,14)", "INPUT.SIZE_TEST", "[64, 32]"];
-        let more = [
-            "DATASETS.ROOT_DIR",
-            "/data/x",
-            "SOLVER.USE_WARMUP_LR",
-            "False",
-        ];
-        let experiment = Experiment::default()
-            .with_pairs(&pairs)
-            .unwrap()
-            .with_pairs(&more)
-            .unwrap();
+        let more = ["DATASETS.ROOT_DIR", "/data/x", "SOLVER.USE_WARMUP_LR", "False"];
+        let experiment =
+            Experiment::default().with_pairs(&pairs).unwrap().with_pairs(&more).unwrap();
         assert_eq!(experiment.solver.lr_steps, [8, 14]);
         assert_eq!(experiment.input.size_test, [64, 32]);
         assert_eq!(experiment.datasets.root_dir, Path::new("/data/x"));

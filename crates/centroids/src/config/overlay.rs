@@ -61,11 +61,7 @@ fn merge(all: &mut Table, user: &Table, prefix: &str, known: &[String]) -> Resul
 fn coerced(key: &str, old: &Value, value: &Value) -> Result<Value, Error> {
     let wrong = |expected: &str| {
         let (key, found) = (key.to_owned(), value.to_string());
-        Err(Error::WrongType {
-            key,
-            expected: expected.to_owned(),
-            found,
-        })
+        Err(Error::WrongType { key, expected: expected.to_owned(), found })
     };
     match (old, value) {
         (Value::Float(_), Value::Integer(whole)) => Ok(Value::Float(*whole as f64)),
@@ -109,9 +105,5 @@ fn keys(table: &Table, prefix: &str) -> Vec<String> {
 
 fn nearest(key: &str, known: &[String]) -> String {
     let likeness = |other: &&String| (strsim::jaro_winkler(key, other) * 1e9) as u64;
-    known
-        .iter()
-        .max_by_key(likeness)
-        .cloned()
-        .unwrap_or_default()
+    known.iter().max_by_key(likeness).cloned().unwrap_or_default()
 }

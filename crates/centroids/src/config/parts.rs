@@ -59,11 +59,7 @@ impl Experiment {
     pub fn metric(&self) -> Result<Metric, Error> {
         let distance: Distance = self.solver.distance_func.parse()?;
         let (normalize, centroid_of) = (self.test.feat_norm, CentroidOf::Raw);
-        Ok(Metric {
-            distance,
-            normalize,
-            centroid_of,
-        })
+        Ok(Metric { distance, normalize, centroid_of })
     }
 
     /// Camera rule of the evaluations during training.
@@ -125,11 +121,7 @@ impl Experiment {
         let input = &self.input;
         if input.pixel_std.iter().any(|&std| std <= 0.0) {
             let value = format!("{:?}", input.pixel_std);
-            return Err(setting(
-                "input.pixel_std",
-                value,
-                "every value must be above 0",
-            ));
+            return Err(setting("input.pixel_std", value, "every value must be above 0"));
         }
         Ok(TrainTransform {
             input: InputSpec {
@@ -157,11 +149,7 @@ impl Experiment {
         let weight = |key, value| not_negative(key, value);
         Ok(LossConfig {
             method,
-            margin: if solver.soft_margin {
-                Margin::Soft
-            } else {
-                Margin::Hard(solver.margin)
-            },
+            margin: if solver.soft_margin { Margin::Soft } else { Margin::Hard(solver.margin) },
             metric,
             label_smoothing: fraction("solver.label_smoothing", solver.label_smoothing)?,
             center_weight: weight("solver.center_loss_weight", solver.center_loss_weight)?,
@@ -180,14 +168,12 @@ impl Experiment {
     fn schedule(&self) -> Result<Schedule, Error> {
         let solver = &self.solver;
         let decay = match solver.lr_scheduler_name.as_str() {
-            "multistep_lr" => Decay::MultiStep {
-                milestones: solver.lr_steps.clone(),
-                gamma: solver.gamma,
-            },
-            "cosine_annealing" => Decay::Cosine {
-                min_lr: solver.min_lr,
-                max_epochs: solver.max_epochs,
-            },
+            "multistep_lr" => {
+                Decay::MultiStep { milestones: solver.lr_steps.clone(), gamma: solver.gamma }
+            }
+            "cosine_annealing" => {
+                Decay::Cosine { min_lr: solver.min_lr, max_epochs: solver.max_epochs }
+            }
             other => {
                 let reason = "must be `multistep_lr` or `cosine_annealing`";
                 return Err(setting("solver.lr_scheduler_name", other, reason));
@@ -195,38 +181,22 @@ impl Experiment {
         };
         Ok(Schedule {
             base_lr: not_negative("solver.base_lr", solver.base_lr)?,
-            warmup_epochs: if solver.use_warmup_lr {
-                solver.warmup_epochs
-            } else {
-                0
-            },
+            warmup_epochs: if solver.use_warmup_lr { solver.warmup_epochs } else { 0 },
             decay,
         })
     }
 }
 
 fn setting(key: &'static str, value: impl ToString, reason: &str) -> Error {
-    Error::Setting {
-        key,
-        value: value.to_string(),
-        reason: reason.to_owned(),
-    }
+    Error::Setting { key, value: value.to_string(), reason: reason.to_owned() }
 }
 
 fn positive(key: &'static str, value: usize) -> Result<usize, Error> {
-    if value == 0 {
-        Err(setting(key, value, "must be at least 1"))
-    } else {
-        Ok(value)
-    }
+    if value == 0 { Err(setting(key, value, "must be at least 1")) } else { Ok(value) }
 }
 
 fn not_negative(key: &'static str, value: f64) -> Result<f64, Error> {
-    if value < 0.0 {
-        Err(setting(key, value, "must not be negative"))
-    } else {
-        Ok(value)
-    }
+    if value < 0.0 { Err(setting(key, value, "must not be negative")) } else { Ok(value) }
 }
 
 fn fraction(key: &'static str, value: f64) -> Result<f64, Error> {
@@ -244,11 +214,7 @@ fn size(key: &'static str, size: [usize; 2]) -> Result<[usize; 2], Error> {
     if size.iter().all(|side| SIDES.contains(side)) {
         Ok(size)
     } else {
-        let reason = format!(
-            "both sides must lie between {} and {}",
-            SIDES.start(),
-            SIDES.end()
-        );
+        let reason = format!("both sides must lie between {} and {}", SIDES.start(), SIDES.end());
         Err(setting(key, format!("{size:?}"), &reason))
     }
 }

@@ -59,14 +59,8 @@ pub fn embed_records(
         })
         .collect();
     if embedded.rows.is_empty() {
-        let first = unreadable
-            .first()
-            .map(|u| u.reason.clone())
-            .unwrap_or_default();
-        return Err(Error::NothingEmbedded {
-            images: records.len(),
-            first,
-        });
+        let first = unreadable.first().map(|u| u.reason.clone()).unwrap_or_default();
+        return Err(Error::NothingEmbedded { images: records.len(), first });
     }
     let of_rows = || embedded.rows.iter().map(|&row| &records[row]);
     let embeddings = Embeddings::new(
@@ -74,16 +68,11 @@ pub fn embed_records(
         embedded.values,
         of_rows().map(|record| record.pid).collect(),
         of_rows().map(|record| record.camid).collect(),
-        of_rows()
-            .map(|record| record.path.to_string_lossy().into_owned())
-            .collect(),
+        of_rows().map(|record| record.path.to_string_lossy().into_owned()).collect(),
     )?
     .with_model(embedder.fingerprint())
     .with_pid_names(pid_names.clone());
-    Ok(Embedding {
-        embeddings,
-        unreadable,
-    })
+    Ok(Embedding { embeddings, unreadable })
 }
 
 /// The images of `input`: one file, a list (`.txt`, a path per line), or a dataset.
@@ -120,30 +109,19 @@ pub fn records_of(
         source.holdout = 0.0;
     }
     let dataset = source.load()?;
-    let used: Vec<Split> = Split::ALL
-        .into_iter()
-        .filter(|&s| !dataset.split(s).is_empty())
-        .collect();
+    let used: Vec<Split> =
+        Split::ALL.into_iter().filter(|&s| !dataset.split(s).is_empty()).collect();
     let records = match (split, used.as_slice()) {
         (Some(split), _) if dataset.split(split).is_empty() => {
             let reason = format!("has no images in split `{split}`");
-            return Err(Error::Run {
-                path: input.to_owned(),
-                reason,
-            });
+            return Err(Error::Run { path: input.to_owned(), reason });
         }
         (Some(split), _) => dataset.split(split).to_vec(),
         (None, [one]) => dataset.split(*one).to_vec(),
         (None, _) => {
             let names: Vec<String> = used.iter().map(ToString::to_string).collect();
-            let reason = format!(
-                "has the splits {}; choose one with --split",
-                names.join(", ")
-            );
-            return Err(Error::Run {
-                path: input.to_owned(),
-                reason,
-            });
+            let reason = format!("has the splits {}; choose one with --split", names.join(", "));
+            return Err(Error::Run { path: input.to_owned(), reason });
         }
     };
     Ok((records, dataset.pid_names))
@@ -155,36 +133,22 @@ fn is_flat(folder: &Path) -> Result<bool, Error> {
 }
 
 fn listed(list: &Path) -> Result<(Vec<ImageRecord>, BTreeMap<Pid, String>), Error> {
-    let text = std::fs::read_to_string(list).map_err(|source| Error::Read {
-        path: list.to_owned(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(list)
+        .map_err(|source| Error::Read { path: list.to_owned(), source })?;
     let base = list.parent().unwrap_or(Path::new(""));
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let paths: Vec<PathBuf> = lines.map(|line| base.join(line)).collect();
     if paths.is_empty() {
         let reason = "lists no images; it takes one path per line".to_owned();
-        return Err(Error::Run {
-            path: list.to_owned(),
-            reason,
-        });
+        return Err(Error::Run { path: list.to_owned(), reason });
     }
     Ok(each_its_own(paths))
 }
 
 fn each_its_own(paths: Vec<PathBuf>) -> (Vec<ImageRecord>, BTreeMap<Pid, String>) {
     let pids = || (0..).map(Pid);
-    let name = |path: &PathBuf| {
-        path.file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
-    };
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let names = pids().zip(paths.iter().map(name)).collect();
-    let record = |(path, pid)| ImageRecord {
-        path,
-        pid,
-        camid: None,
-    };
+    let record = |(path, pid)| ImageRecord { path, pid, camid: None };
     (paths.into_iter().zip(pids()).map(record).collect(), names)
 }

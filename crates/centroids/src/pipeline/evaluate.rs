@@ -18,11 +18,7 @@ pub enum Question {
 impl Question {
     /// All combinations of the units and rules given, unit by unit.
     pub fn grid(units: &[Unit], rules: &[CameraRule]) -> Vec<Question> {
-        let of_rule = |&rule| {
-            units
-                .iter()
-                .map(move |&unit| Question::Protocol(unit, rule))
-        };
+        let of_rule = |&rule| units.iter().map(move |&unit| Question::Protocol(unit, rule));
         rules.iter().flat_map(of_rule).collect()
     }
 }

@@ -24,21 +24,15 @@ pub struct ModelFile {
 pub fn open_model(path: &Path, device: &Device) -> Result<ModelFile, Error> {
     let path = if path.is_dir() {
         let run = RunDir::open(path)?;
-        if run.best().is_file() {
-            run.best()
-        } else {
-            run.last()
-        }
+        if run.best().is_file() { run.best() } else { run.last() }
     } else {
         path.to_owned()
     };
     let checkpoint = Checkpoint::load(&path)?;
     Ok(ModelFile {
         embedder: Embedder::from_checkpoint(&checkpoint, device)?,
-        experiment: Experiment::parse(&checkpoint.config).map_err(|source| Error::Config {
-            path: path.clone(),
-            source: source.into(),
-        })?,
+        experiment: Experiment::parse(&checkpoint.config)
+            .map_err(|source| Error::Config { path: path.clone(), source: source.into() })?,
         path,
     })
 }

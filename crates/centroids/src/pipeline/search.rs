@@ -54,27 +54,17 @@ pub fn search_images(
     let paths: Arc<[PathBuf]> = images.into();
     let embedded = model
         .embedder
-        .embed(paths, model.experiment.embed_options(), &mut |_| {
-            ControlFlow::Continue(())
-        });
+        .embed(paths, model.experiment.embed_options(), &mut |_| ControlFlow::Continue(()));
     if let Some((_, error)) = embedded.failures.into_iter().next() {
         return Err(error.into());
     }
-    let SearchOptions {
-        k,
-        camera,
-        unit,
-        metric,
-    } = options;
+    let SearchOptions { k, camera, unit, metric } = options;
     images
         .iter()
         .zip(embedded.values.chunks_exact(embedded.dim))
         .map(|(image, vector)| {
             let hits = search(vector, *camera, gallery, *k, *unit, metric)?;
-            Ok(SearchResult {
-                query: image.clone(),
-                hits,
-            })
+            Ok(SearchResult { query: image.clone(), hits })
         })
         .collect()
 }

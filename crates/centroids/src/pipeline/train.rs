@@ -78,13 +78,7 @@ pub fn train(
     let records = train_records(&dataset)?;
     let trainer = Trainer::new(experiment.train_config()?, records, &device)?;
     let run = RunDir::create(output_dir, experiment)?;
-    let mut session = Session {
-        experiment,
-        run,
-        dataset,
-        trainer,
-        observer,
-    };
+    let mut session = Session { experiment, run, dataset, trainer, observer };
     session.save(&session.run.last())?;
     let outcome = session.go(stop)?;
     Ok((session.run, outcome))
@@ -108,13 +102,7 @@ pub fn resume(
     run.forget_from(checkpoint.position.epoch)?;
     let records = train_records(&dataset)?;
     let trainer = Trainer::resume(experiment.train_config()?, records, &device, &checkpoint)?;
-    let mut session = Session {
-        experiment: &experiment,
-        run,
-        dataset,
-        trainer,
-        observer,
-    };
+    let mut session = Session { experiment: &experiment, run, dataset, trainer, observer };
     let outcome = session.go(stop)?;
     Ok((session.run, outcome))
 }
@@ -138,10 +126,7 @@ pub fn untrained(
 fn train_records(dataset: &Dataset) -> Result<Vec<centroids_data::ImageRecord>, Error> {
     if dataset.train.is_empty() {
         let reason = "has no training images".to_owned();
-        return Err(Error::Run {
-            path: dataset.root.clone(),
-            reason,
-        });
+        return Err(Error::Run { path: dataset.root.clone(), reason });
     }
     Ok(dataset.train.clone())
 }
@@ -197,10 +182,7 @@ impl Session<'_, '_> {
         self.run.log_epoch(&metrics, seconds, images as f64)?;
         self.save(&self.run.last())?;
         let images_per_second = images as f64 / seconds.max(1e-9);
-        (self.observer)(TrainEvent::Epoch {
-            metrics: &metrics,
-            images_per_second,
-        });
+        (self.observer)(TrainEvent::Epoch { metrics: &metrics, images_per_second });
         Ok(true)
     }
 
@@ -228,22 +210,12 @@ impl Session<'_, '_> {
             self.save(&self.run.best())?;
         }
         self.run.log_evaluation(epoch, &reports)?;
-        (self.observer)(TrainEvent::Evaluated {
-            epoch,
-            reports: &reports,
-            best,
-        });
+        (self.observer)(TrainEvent::Evaluated { epoch, reports: &reports, best });
         Ok(reports)
     }
 
     fn reports(&mut self, stop: &AtomicBool) -> Result<Vec<Report>, Error> {
-        reports(
-            self.experiment,
-            &self.dataset,
-            &self.trainer,
-            stop,
-            self.observer,
-        )
+        reports(self.experiment, &self.dataset, &self.trainer, stop, self.observer)
     }
 
     /// A run that was finished before is evaluated once more, for there are no reports at hand.
@@ -259,10 +231,7 @@ impl Session<'_, '_> {
     }
 
     fn save(&self, path: &Path) -> Result<(), Error> {
-        Ok(self
-            .trainer
-            .checkpoint(self.experiment.to_toml())
-            .save(path)?)
+        Ok(self.trainer.checkpoint(self.experiment.to_toml()).save(path)?)
     }
 }
 
@@ -286,13 +255,8 @@ fn reports(
             }
         };
         let options = experiment.embed_options();
-        let embedding = embed_records(
-            &embedder,
-            records,
-            &dataset.pid_names,
-            options,
-            &mut progress,
-        )?;
+        let embedding =
+            embed_records(&embedder, records, &dataset.pid_names, options, &mut progress)?;
         for unreadable in &embedding.unreadable {
             observer(TrainEvent::Unreadable(&unreadable.reason));
         }
