@@ -177,3 +177,68 @@ impl View for &Array {
         self.values.len() * 4
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Backbone;
+
+    fn checkpoint() -> Checkpoint {
+        let array = Array { shape: vec![2, 1], values: vec![1.5, -0.25] };
+        let position =
+            Position { epoch: 3, step: 2, optimizer_steps: 40, sums: EpochSums::default() };
+        Checkpoint {
+            path: PathBuf::new(),
+            tensors: Tensors::from([("bn.weight".to_owned(), array)]),
+            backbone: ResNetOptions {
+                backbone: Backbone::ResNet18,
+                last_stride: 1,
+                stem_relu: false,
+            },
+            input: InputSpec::default(),
+            pids: vec![Pid(2), Pid(7)],
+            position,
+            config: "seed = 1\n".to_owned(),
+        }
+    }
+
+    #[test]
+    fn keeps_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last.safetensors");
+        let saved = checkpoint();
+        saved.save(&path).unwrap();
+        let loaded = Checkpoint::load(&path).unwrap();
+        assert_eq!(loaded.tensors, saved.tensors);
+        assert_eq!(loaded.position, saved.position);
+        assert_eq!((loaded.backbone, loaded.input), (saved.backbone, saved.input));
+        assert_eq!((loaded.pids, loaded.config), (saved.pids, saved.config));
+        assert!(loaded.path == path && std::fs::read_dir(folder.path()).unwrap().count() == 1);
+    }
+
+    #[test]
+    fn refuses_what_is_no_checkpoint_and_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let error = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            Checkpoint::load(&path).unwrap_err().to_string()
+        };
+        let metadata =
+            |format: &str| Some(HashMap::from([("format".to_owned(), format.to_owned())]));
+        let file = |metadata| safetensors::serialize(&checkpoint().tensors, metadata).unwrap();
+        let whole = file(metadata(FORMAT));
+        for cut in [0, 4, 20, whole.len() - 1] {
+            assert!(error(&whole[..cut]).contains("not a complete safetensors file"), "{cut}");
+        }
+        assert!(error(&whole).contains("lacks the metadata entry"));
+        assert!(error(&file(None)).contains("not a checkpoint"));
+        assert!(error(&file(metadata("centroids.checkpoint.v9"))).contains("this version reads"));
+        let mut nan = checkpoint();
+        nan.tensors.insert("bn.bias".to_owned(), Array { shape: vec![1], values: vec![f32::NAN] });
+        nan.save(&path).unwrap();
+        let message = Checkpoint::load(&path).unwrap_err().to_string();
+        assert!(message.contains("bn.bias") && message.contains("NaN"), "{message}");
+        assert!(Checkpoint::load(&folder.path().join("none")).is_err());
+    }
+}

@@ -110,3 +110,28 @@ pub struct EpochMetrics {
     /// Steps of the epoch.
     pub steps: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_the_mean_of_its_steps() {
+        let mut sums = EpochSums::default();
+        for total in [1.0, 2.0, 6.0] {
+            sums.add(&StepTerms { total, centroid_triplet: Some(total), ..StepTerms::default() });
+        }
+        let metrics = sums.finish(4, 0.5);
+        assert_eq!((metrics.epoch, metrics.steps, metrics.lr), (4, 3, 0.5));
+        assert_eq!((metrics.epoch_train_loss, metrics.centroid_triplet), (3.0, Some(3.0)));
+        assert_eq!(metrics.l2_mean_centroid, None);
+    }
+
+    #[test]
+    fn the_first_part_that_is_not_finite_is_named() {
+        let terms = StepTerms { query_triplet: f64::NAN, total: f64::NAN, ..StepTerms::default() };
+        let message = terms.check_finite(0, 7).unwrap_err().to_string();
+        assert!(message.contains("query_triplet") && message.contains("step 7"), "{message}");
+        assert!(StepTerms::default().check_finite(0, 1).is_ok());
+    }
+}
