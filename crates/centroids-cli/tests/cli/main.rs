@@ -1,1 +1,27 @@
 //! The command line, run as a user runs it.
+
+#![expect(clippy::unwrap_used, reason = "a failing helper is a failing test")]
+
+/// A tiny catalogue and a tiny trained run, made once and shared.
+mod catalogue;
+
+/// `data inspect` and `data synth`.
+mod data;
+
+/// `demo`, at its smallest.
+mod demo;
+
+/// What is refused: one line, exit code, nothing half-written.
+mod errors;
+
+/// Help and completions.
+mod help;
+
+/// Which crate may depend on what.
+mod layers;
+
+/// embed → search → evaluate.
+mod pipeline;
+
+/// Interrupt, kill, resume.
+mod resume;

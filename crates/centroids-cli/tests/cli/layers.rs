@@ -1,0 +1,42 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// What each crate must not depend on directly (design: one straight line of crates).
+const FORBIDDEN: [(&str, &[&str]); 5] = [
+    (
+        "centroids-core",
+        &["burn", "image", "clap", "tokio", "indicatif", "centroids-data", "centroids-model"],
+    ),
+    ("centroids-data", &["burn", "clap", "tokio", "indicatif", "centroids-model", "centroids"]),
+    ("centroids-model", &["clap", "tokio", "indicatif", "centroids"]),
+    ("centroids", &["burn", "clap", "indicatif", "tokio", "axum"]),
+    ("centroids-cli", &["burn", "centroids-core", "centroids-data", "centroids-model"]),
+];
+
+#[test]
+fn the_crates_stand_in_one_line() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let dependencies = |package: &Value| -> BTreeSet<String> {
+        let all = package["dependencies"].as_array().unwrap().iter();
+        let normal = all.filter(|dependency| dependency["kind"].is_null());
+        normal.map(|dependency| dependency["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let of: BTreeMap<&str, BTreeSet<String>> = packages
+        .iter()
+        .map(|package| (package["name"].as_str().unwrap(), dependencies(package)))
+        .collect();
+    for (name, forbidden) in FORBIDDEN {
+        for other in forbidden {
+            assert!(!of[name].contains(*other), "{name} must not depend on {other}");
+        }
+    }
+    assert_eq!(of.keys().filter(|name| of[*name].contains("burn")).count(), 1);
+}
