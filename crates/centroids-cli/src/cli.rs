@@ -84,7 +84,7 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Settings as KEY VALUE pairs, e.g. SOLVER.MAX_EPOCHS 60; they come last and win.
-    #[arg(value_name = "KEY VALUE")]
+    #[arg(value_name = "KEY VALUE", allow_negative_numbers = true)]
     pub(crate) pairs: Vec<String>,
 }
 
@@ -181,7 +181,8 @@ pub(crate) struct SearchArgs {
     /// Hits per picture.
     #[arg(short, default_value_t = 10, value_name = "N")]
     pub(crate) k: usize,
-    /// Ignore gallery images of this camera (the one that took the pictures).
+    /// Ignore gallery images of this camera (the one that took the pictures); cameras count from 0
+    /// as in the embedding file, so c1 of Market-1501 is 0.
     #[arg(long, value_name = "C")]
     pub(crate) camera: Option<u32>,
     /// What is ranked: centroid (identities by their mean), nearest (identities by their nearest

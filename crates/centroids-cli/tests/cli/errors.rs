@@ -85,6 +85,10 @@ fn settings() {
     refused(train(&["MODEL.NAME", "resnet19"]), &["resnet19", "resnet18"]);
     refused(train(&["DATALOADER.NUM_INSTANCE", "99"]), &["K", "99", "8 images"]);
     refused(train(&["SOLVER.IMS_PER_BATCH", "99"]), &["99", "8"]);
+    refused(train(&["SEED", "-1"]), &["seed", "from 0 up"]);
+    refused(train(&["SOLVER.MARGIN", "-0.5"]), &["solver.margin", "negative"]);
+    refused(train(&["INPUT.PADDING", "99999999"]), &["input.padding", "at most"]);
+    refused(train(&["DATALOADER.NUM_WORKERS", "100000"]), &["dataloader.num_workers"]);
     refused(train(&["DEVICE", "gpu"]), &["gpu", "cpu"]);
     assert!(!run.exists());
 

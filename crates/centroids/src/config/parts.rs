@@ -20,6 +20,7 @@ impl Experiment {
         self.metric()?;
         self.cameras()?;
         self.parse_device()?;
+        positive("test.ims_per_batch", self.test.ims_per_batch)?;
         Ok(())
     }
 
@@ -105,7 +106,7 @@ impl Experiment {
             k: self.dataloader.num_instance,
             resample: self.dataloader.use_resampling,
             seed: self.seed,
-            workers: self.workers(),
+            workers: at_most("dataloader.num_workers", self.workers(), MAX_WORKERS)?,
             max_pixels: self.input.max_pixels,
         })
     }
@@ -130,7 +131,7 @@ impl Experiment {
                 std: input.pixel_std,
             },
             flip: fraction("input.prob", input.prob)?,
-            padding: input.padding,
+            padding: at_most("input.padding", input.padding, *SIDES.end())?,
             erasing: fraction("input.re_prob", input.re_prob)?,
         })
     }
@@ -149,7 +150,11 @@ impl Experiment {
         let weight = |key, value| not_negative(key, value);
         Ok(LossConfig {
             method,
-            margin: if solver.soft_margin { Margin::Soft } else { Margin::Hard(solver.margin) },
+            margin: if solver.soft_margin {
+                Margin::Soft
+            } else {
+                Margin::Hard(not_negative("solver.margin", solver.margin)?)
+            },
             metric,
             label_smoothing: fraction("solver.label_smoothing", solver.label_smoothing)?,
             center_weight: weight("solver.center_loss_weight", solver.center_loss_weight)?,
@@ -195,6 +200,14 @@ fn positive(key: &'static str, value: usize) -> Result<usize, Error> {
     if value == 0 { Err(setting(key, value, "must be at least 1")) } else { Ok(value) }
 }
 
+fn at_most(key: &'static str, value: usize, most: usize) -> Result<usize, Error> {
+    if value > most {
+        Err(setting(key, value, &format!("must be at most {most}")))
+    } else {
+        Ok(value)
+    }
+}
+
 fn not_negative(key: &'static str, value: f64) -> Result<f64, Error> {
     if value < 0.0 { Err(setting(key, value, "must not be negative")) } else { Ok(value) }
 }
@@ -206,6 +219,9 @@ fn fraction(key: &'static str, value: f64) -> Result<f64, Error> {
         Err(setting(key, value, "must lie between 0 and 1"))
     }
 }
+
+/// More threads than this only wait for each other.
+const MAX_WORKERS: usize = 256;
 
 /// Smallest side that survives the five halvings of a ResNet, and the largest that makes sense.
 const SIDES: std::ops::RangeInclusive<usize> = 16..=4096;
