@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use centroids_data::{EvalTransform, InputSpec, embed_batches};
 
@@ -86,7 +85,7 @@ impl Embedder {
 
     /// Embeds one batch of prepared images: `[n, 3, h, w]` row-major → `n × dim`.
     pub fn embed_batch(&self, images: Vec<f32>, shape: [usize; 4]) -> Vec<f32> {
-        let device = self.model.devices().remove(0);
+        let device = self.model.head().centers().device();
         let images = Tensor::<4>::from_data(TensorData::new(images, shape), &device);
         self.model.embed(images).into_data().iter::<f32>().collect() // [n, dim]
     }

@@ -112,21 +112,11 @@ impl BatchNorm {
     }
 }
 
+/// Mixes a batch statistic into its running average, outside any gradient.
 fn update(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
     let old = running.value();
-    let new = old.mul_scalar(1.0 - BatchNorm::MOMENTUM)
-        + batch.inner_like(running).mul_scalar(BatchNorm::MOMENTUM);
-    running.update(new);
+    let batch = if old.is_autodiff() { batch.inner().autodiff() } else { batch.inner() };
+    let share = BatchNorm::MOMENTUM;
+    running.update(old.mul_scalar(1.0 - share) + batch.mul_scalar(share));
     running.value_sync();
-}
-
-/// Puts a batch statistic on the side of autodiff its running state lives on.
-trait InnerLike {
-    fn inner_like(self, running: &RunningState<Tensor<1>>) -> Self;
-}
-
-impl InnerLike for Tensor<1> {
-    fn inner_like(self, running: &RunningState<Tensor<1>>) -> Self {
-        if running.value().is_autodiff() { self.autodiff() } else { self.inner() }
-    }
 }
