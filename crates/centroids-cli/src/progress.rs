@@ -128,9 +128,14 @@ impl<'a> Training<'a> {
         let seconds = self.start.elapsed().as_secs_f64();
         let left = step.steps - step.step + (self.epochs - step.epoch - 1) * step.steps;
         let eta = Duration::from_secs_f64(seconds / self.steps as f64 * left as f64);
+        let terms = &step.terms;
         let message = format!(
-            "loss {:.4}  {:.1} images/s  {} left",
-            step.terms.total,
+            "loss {:.3} (ce {:.3}, tri {:.3}, ctl {:.3}, cen {:.3})  {:.1} images/s  {} left",
+            terms.total,
+            terms.query_xent,
+            terms.query_triplet,
+            terms.centroid_triplet.unwrap_or(0.0),
+            terms.query_center,
             self.images as f64 / seconds.max(1e-9),
             indicatif::HumanDuration(eta)
         );

@@ -4,18 +4,25 @@ use burn::tensor::Device;
 
 use crate::Error;
 
-/// `cpu`, or one of the compiled GPU back ends with an index: `cuda:0`, `rocm:1`, `vulkan`, `metal`.
+/// `cpu`, or one of the compiled GPU back ends, with the number of the device where there are
+/// several: `cuda`, `cuda:1`, `rocm:0`, `vulkan`, `metal`.
 ///
 /// # Errors
 /// An unknown name, a bad index, or a back end that this binary was built without.
 pub fn parse_device(name: &str) -> Result<Device, Error> {
-    let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
+    let (kind, index) = match name.split_once(':') {
+        Some((kind, index)) => (kind, Some(index)),
+        None => (name, None),
+    };
     let error = |reason: &str| Error::Device { name: name.to_owned(), reason: reason.to_owned() };
-    let index: usize = index.parse().map_err(|_| error("the part after `:` must be a number"))?;
-    match kind {
-        "cpu" if index == 0 => Ok(Device::flex()),
-        "cpu" => Err(error("there is only one `cpu`; it uses every core")),
-        "cuda" | "rocm" | "vulkan" | "metal" => gpu(kind, index).ok_or_else(|| {
+    let index: Option<usize> = index
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| error("the part after `:` must be a number"))?;
+    match (kind, index) {
+        ("cpu", None | Some(0)) => Ok(Device::flex()),
+        ("cpu", _) => Err(error("there is only one `cpu`; it uses every core")),
+        ("cuda" | "rocm" | "vulkan" | "metal", index) => gpu(kind, index).ok_or_else(|| {
             error(&format!("this binary was built without it; rebuild with `--features {kind}`"))
         }),
         _ => Err(error("known are cpu, cuda:N, rocm:N, vulkan:N, metal:N")),
@@ -23,18 +30,21 @@ pub fn parse_device(name: &str) -> Result<Device, Error> {
 }
 
 #[allow(unused_variables, reason = "without GPU features nothing is looked at")]
-fn gpu(kind: &str, index: usize) -> Option<Device> {
+fn gpu(kind: &str, index: Option<usize>) -> Option<Device> {
     #[cfg(any(feature = "vulkan", feature = "metal"))]
-    use burn::tensor::DeviceKind;
+    let graphics = {
+        use burn::tensor::DeviceKind;
+        index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu)
+    };
     match kind {
         #[cfg(feature = "cuda")]
-        "cuda" => Some(Device::cuda(index)),
+        "cuda" => Some(Device::cuda(index.unwrap_or(0))),
         #[cfg(feature = "rocm")]
-        "rocm" => Some(Device::rocm(index)),
+        "rocm" => Some(Device::rocm(index.unwrap_or(0))),
         #[cfg(feature = "vulkan")]
-        "vulkan" => Some(Device::vulkan(DeviceKind::DiscreteGpu(index))),
+        "vulkan" => Some(Device::vulkan(graphics)),
         #[cfg(feature = "metal")]
-        "metal" => Some(Device::metal(DeviceKind::DiscreteGpu(index))),
+        "metal" => Some(Device::metal(graphics)),
         _ => None,
     }
 }
