@@ -78,10 +78,10 @@ pub fn train(
     let records = train_records(&dataset)?;
     let trainer = Trainer::new(experiment.train_config()?, records, &device)?;
     let run = RunDir::create(output_dir, experiment)?;
-    let mut session = Session { experiment, run, dataset, trainer, observer };
-    session.save(&session.run.last())?;
-    let outcome = session.go(stop)?;
-    Ok((session.run, outcome))
+    let mut training = Training { experiment, run, dataset, trainer, observer };
+    training.save(&training.run.last())?;
+    let outcome = training.go(stop)?;
+    Ok((training.run, outcome))
 }
 
 /// Continues the run in `run` from its last checkpoint, to the numbers it would have reached
@@ -102,9 +102,9 @@ pub fn resume(
     run.forget_from(checkpoint.position.epoch)?;
     let records = train_records(&dataset)?;
     let trainer = Trainer::resume(experiment.train_config()?, records, &device, &checkpoint)?;
-    let mut session = Session { experiment: &experiment, run, dataset, trainer, observer };
-    let outcome = session.go(stop)?;
-    Ok((session.run, outcome))
+    let mut training = Training { experiment: &experiment, run, dataset, trainer, observer };
+    let outcome = training.go(stop)?;
+    Ok((training.run, outcome))
 }
 
 /// The reports of the model that training would start from, for comparison.
@@ -132,7 +132,7 @@ fn train_records(dataset: &Dataset) -> Result<Vec<centroids_data::ImageRecord>, 
 }
 
 /// A run in progress.
-struct Session<'a, 'o> {
+struct Training<'a, 'o> {
     experiment: &'a Experiment,
     run: RunDir,
     dataset: Dataset,
@@ -140,7 +140,7 @@ struct Session<'a, 'o> {
     observer: &'a mut Observer<'o>,
 }
 
-impl Session<'_, '_> {
+impl Training<'_, '_> {
     fn go(&mut self, stop: &AtomicBool) -> Result<Outcome, Error> {
         (self.observer)(TrainEvent::Ready {
             dataset: &self.dataset,
