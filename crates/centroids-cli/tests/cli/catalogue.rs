@@ -1,10 +1,10 @@
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
 
 use assert_cmd::Command;
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// Settings of a training that takes a second or two.
 pub(crate) const TINY: [&str; 14] = [
@@ -46,15 +46,19 @@ pub(crate) fn json<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item 
 }
 
 /// What all tests read and none changes.
+///
+/// Nothing runs at the end of a test process, so the folder stays until the next one empties it. It
+/// is in the target folder, where it is found again, and locked against a second process.
 pub(crate) struct Shared {
-    folder: TempDir,
+    folder: PathBuf,
+    _lock: File,
 }
 
 impl Shared {
     pub(crate) fn get() -> &'static Shared {
         static SHARED: OnceLock<Shared> = OnceLock::new();
         SHARED.get_or_init(|| {
-            let shared = Shared { folder: tempfile::tempdir().unwrap() };
+            let shared = Shared::empty();
             synth(&shared.catalogue());
             train(&shared.catalogue(), &shared.run(), &["SOLVER.MAX_EPOCHS", "2"]).success();
             for split in ["query", "gallery"] {
@@ -68,16 +72,28 @@ impl Shared {
         })
     }
 
+    fn empty() -> Shared {
+        let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let lock = File::create(base.join("cli.lock")).unwrap();
+        lock.lock().unwrap();
+        let folder = base.join("cli");
+        if folder.exists() {
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        fs::create_dir_all(&folder).unwrap();
+        Shared { folder, _lock: lock }
+    }
+
     pub(crate) fn catalogue(&self) -> PathBuf {
-        self.folder.path().join("catalogue")
+        self.folder.join("catalogue")
     }
 
     pub(crate) fn run(&self) -> PathBuf {
-        self.folder.path().join("run")
+        self.folder.join("run")
     }
 
     pub(crate) fn embeddings(&self, split: &str) -> PathBuf {
-        self.folder.path().join(format!("{split}.safetensors"))
+        self.folder.join(format!("{split}.safetensors"))
     }
 
     /// Some picture of the catalogue.
@@ -94,11 +110,32 @@ pub(crate) fn pictures(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Every path below a folder, relative to it, hidden ones too: what a command left behind.
+pub(crate) fn everything(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for path in pictures(&next) {
+            found.push(path.strip_prefix(folder).unwrap().to_owned());
+            if path.is_dir() {
+                open.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
 /// Draws a catalogue of 8 + 6 products.
 pub(crate) fn synth(dir: &Path) {
+    synth_command(dir).assert().success();
+}
+
+pub(crate) fn synth_command(dir: &Path) -> Command {
     let sizes = ["--train-ids", "8", "--test-ids", "6", "--images-per-camera", "2"];
     let mut command = centroids(["data", "synth", "--size", "32", "32"]);
-    command.args(sizes).arg(dir).assert().success();
+    command.args(sizes).arg(dir);
+    command
 }
 
 /// `centroids train` on a catalogue with [`TINY`] and more settings.

@@ -1,23 +1,42 @@
 use crate::catalogue::{centroids, succeed};
 
+/// Every command, and what its manual must say: an example, or else what it is for.
+const COMMANDS: [(&[&str], &str); 10] = [
+    (&[], "Start with `centroids demo`"),
+    (&["train"], "centroids train --resume runs/"),
+    (&["embed"], "centroids embed --model runs/"),
+    (&["search"], "centroids search --gallery gallery.safetensors"),
+    (&["evaluate"], "centroids evaluate --run runs/"),
+    (&["data"], "Look at a dataset, or make one"),
+    (&["data", "inspect"], "centroids data inspect data/"),
+    (&["data", "synth"], "centroids data synth data/"),
+    (&["demo"], "Make a catalogue, train on it, evaluate"),
+    (&["completions"], "centroids completions bash"),
+];
+
 #[test]
 fn every_command_has_a_manual() {
-    let commands: [&[&str]; 10] = [
-        &[],
-        &["train"],
-        &["embed"],
-        &["search"],
-        &["evaluate"],
-        &["data"],
-        &["data", "inspect"],
-        &["data", "synth"],
-        &["demo"],
-        &["completions"],
-    ];
-    for command in commands {
+    for (command, part) in COMMANDS {
         let output = succeed(command.iter().chain(&["--help"]));
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains("Usage: centroids") && text.len() > 300, "{command:?}\n{text}");
+        assert!(text.contains(part), "{part:?} is not in the manual of {command:?}:\n{text}");
+    }
+}
+
+#[test]
+fn no_command_is_missing_from_this_list() {
+    let text = String::from_utf8(succeed(["--help"]).stdout).unwrap();
+    let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names = listed.take_while(|line| !line.is_empty()).filter_map(|line| {
+        // Names are indented by two columns, their descriptions by more.
+        let line = line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?;
+        line.split_whitespace().next()
+    });
+    let names: Vec<&str> = names.filter(|name| *name != "help").collect();
+    assert!(names.len() >= 7, "{text}");
+    for name in names {
+        assert!(COMMANDS.iter().any(|(command, _)| command.first() == Some(&name)), "{name}");
     }
 }
 
@@ -32,7 +51,22 @@ fn completions_name_the_commands() {
 
 #[test]
 fn wrong_usage_exits_with_2() {
-    for arguments in [&["train", "--nonsense"][..], &["nonsense"], &["evaluate"], &["search"]] {
+    for (command, _) in COMMANDS {
+        let output = centroids(command.iter().chain(&["--nonsense"])).assert().code(2);
+        let text = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+        assert!(text.contains("--nonsense"), "{command:?}: {text}");
+    }
+    let wrong: [&[&str]; 8] = [
+        &["nonsense"],
+        &["evaluate"],
+        &["search"],
+        &["completions", "abacus"],
+        &["evaluate", "--run", "r", "--unit", "all", "--preset", "paper"],
+        &["evaluate", "--query", "q.safetensors"],
+        &["train", "--resume", "r", "SEED", "1"],
+        &["embed", "--model", "m", "--out", "o.npy", "in", "--batch-size", "0"],
+    ];
+    for arguments in wrong {
         centroids(arguments).assert().code(2);
     }
 }
