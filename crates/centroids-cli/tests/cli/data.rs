@@ -30,11 +30,15 @@ fn inspect_counts_identities_images_and_cameras() {
     // 8 and 6 products by 4 cameras, twice each; of a test product's two the first is the query.
     // The gallery has a pid 0 besides, for 60 distractors.
     let expected = [("train", 8, 8 * 8), ("query", 6, 6 * 4), ("gallery", 7, 6 * 4 + 60)];
+    assert_eq!(value["splits"].as_array().unwrap().len(), expected.len());
     for (summary, (split, identities, images)) in
         value["splits"].as_array().unwrap().iter().zip(expected)
     {
         assert_eq!(summary["split"], split);
-        assert_eq!((&summary["identities"], &summary["images"]), (&identities.into(), &images.into()));
+        assert_eq!(
+            (&summary["identities"], &summary["images"]),
+            (&identities.into(), &images.into())
+        );
         assert_eq!(summary["cameras"], 4);
         let shown = |line: &&str| line.split_whitespace().next() == Some(split);
         let row: Vec<&str> = text.lines().find(shown).unwrap().split_whitespace().collect();

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-use crate::catalogue::{Shared, centroids, synth, train_command};
+use crate::catalogue::{
+    Shared, centroids, everything, pictures, synth, synth_command, train_command,
+};
 
-/// The command fails with one line that holds all `parts`.
+/// The command fails with one line that holds all `parts`, and prints no result.
 fn refused(mut command: Command, parts: &[&str]) {
     let output = command.arg("-q").assert().code(1).get_output().clone();
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.starts_with("error: ") && text.trim_end().lines().count() == 1, "{text}");
     for part in parts {
@@ -40,37 +43,93 @@ fn missing_and_empty_folders() {
     let (none, out) = (folder.path().join("none"), folder.path().join("out.safetensors"));
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    for input in [&none, &empty] {
+    let flat = folder.path().join("only-text");
+    fs::create_dir(&flat).unwrap();
+    fs::write(flat.join("notes.txt"), "mine").unwrap();
+    let before = everything(folder.path());
+    for input in [&none, &empty, &flat] {
         let name = input.file_name().unwrap().to_str().unwrap();
         refused(embed(input, &out), &[name]);
         refused(train_command(input, &folder.path().join("run"), &[]), &[name]);
         let mut inspect = centroids(["data", "inspect"]);
         inspect.arg(input);
         refused(inspect, &[name]);
+        let mut evaluate = centroids(["evaluate", "--run"]);
+        evaluate.arg(Shared::get().run()).arg("--dataset").arg(input);
+        refused(evaluate, &[name]);
     }
-    assert!(!out.exists() && !folder.path().join("run").exists());
+    let mut search = centroids(["search", "--gallery"]);
+    search.arg(Shared::get().embeddings("gallery")).arg("--image").arg(&none);
+    refused(search, &["none"]);
+    assert_eq!(everything(folder.path()), before);
+}
+
+#[test]
+fn the_error_is_the_last_line_after_notes_and_json_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = embed(&folder.path().join("none"), &folder.path().join("out.safetensors"));
+    let output = command.args(["--json", "-v"]).assert().code(1).get_output().clone();
+    assert!(output.stdout.is_empty());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.lines().last().unwrap().starts_with("error: "), "{text}");
+    assert_eq!(text.matches("error: ").count(), 1, "{text}");
 }
 
 #[test]
 fn a_truncated_picture_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let (set, out) = with_truncated(&folder);
+    fs::write(&out, "of before").unwrap();
+    let before = everything(folder.path());
     let mut strict = embed(&set, &out);
     strict.arg("--strict");
     refused(strict, &["cut.jpg"]);
-    assert!(!out.exists());
+    assert_eq!(everything(folder.path()), before);
+    assert_eq!(fs::read_to_string(&out).unwrap(), "of before");
 
     let output = embed(&set, &out).assert().success().get_output().clone();
     assert!(String::from_utf8(output.stderr).unwrap().contains("cut.jpg"));
     assert!(String::from_utf8(output.stdout).unwrap().contains("1 images left out"));
+    assert_eq!(centroids::core::Embeddings::load(&out).unwrap().len(), 2);
 
-    let broken = folder.path().join("broken");
+    let mut search = centroids(["search", "--gallery"]);
+    search.arg(Shared::get().embeddings("gallery")).arg("--image").arg(set.join("shoe/cut.jpg"));
+    refused(search, &["cut.jpg"]);
+}
+
+#[test]
+fn a_training_names_the_truncated_picture_and_can_go_on_when_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (broken, run) = (folder.path().join("broken"), folder.path().join("run"));
     synth(&broken);
-    for file in crate::catalogue::pictures(&broken.join("bounding_box_train")) {
-        let bytes = fs::read(&file).unwrap();
-        fs::write(&file, &bytes[..bytes.len() - 40]).unwrap();
+    let train = broken.join("bounding_box_train");
+    for file in pictures(&train) {
+        // All of one identity, for an epoch draws not every picture.
+        if file.file_name().unwrap().to_str().unwrap().starts_with("0003_") {
+            let bytes = fs::read(&file).unwrap();
+            fs::write(&file, &bytes[..bytes.len() - 40]).unwrap();
+        }
     }
-    refused(train_command(&broken, &folder.path().join("run"), &[]), &["bounding_box_train"]);
+    let epoch = ["SOLVER.MAX_EPOCHS", "1"];
+    refused(train_command(&broken, &run, &epoch), &["bounding_box_train/0003_c", ".jpg"]);
+    let left = everything(&run);
+    let whole = ["checkpoints", "checkpoints/last.safetensors", "config.toml"].map(PathBuf::from);
+    assert_eq!(left, whole, "a run from its beginning, no half-written file");
+
+    fs::remove_dir_all(&broken).unwrap();
+    synth(&broken);
+    centroids(["train", "--resume"]).arg(&run).assert().success();
+}
+
+#[test]
+fn a_folder_with_other_files_is_no_place_for_a_catalogue() {
+    let folder = tempfile::tempdir().unwrap();
+    let foreign = folder.path().join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("thesis.txt"), "mine").unwrap();
+    refused(synth_command(&foreign), &["foreign"]);
+    assert_eq!(everything(folder.path()), ["foreign", "foreign/thesis.txt"].map(PathBuf::from));
+    assert_eq!(fs::read_to_string(foreign.join("thesis.txt")).unwrap(), "mine");
 }
 
 #[test]
@@ -121,10 +180,13 @@ fn embedding_files() {
     let bad = folder.path().join("bad.safetensors");
     let refuse = |content: &[u8], parts: &[&str]| {
         fs::write(&bad, content).unwrap();
-        let mut command = centroids(["evaluate", "--query"]);
-        command.arg(&bad).arg("--gallery").arg(&good);
+        let pairs = [(&bad, &good), (&good, &bad)];
         let parts: Vec<&str> = parts.iter().copied().chain(["bad.safetensors"]).collect();
-        refused(command, &parts);
+        for (query, gallery) in pairs {
+            let mut command = centroids(["evaluate", "--query"]);
+            command.arg(query).arg("--gallery").arg(gallery);
+            refused(command, &parts);
+        }
         let picture = Shared::get().picture();
         let mut command = centroids(["search", "--gallery"]);
         command.arg(&bad).arg("--image").arg(picture);
@@ -134,10 +196,13 @@ fn embedding_files() {
     let end = nan.len();
     nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     refuse(&nan, &["NaN"]);
-    refuse(&bytes[..bytes.len() - 10], &[]);
-    refuse(&bytes[..5], &[]);
-    refuse(b"these are not the vectors you are looking for", &[]);
-    refuse(&fs::read(Shared::get().run().join("checkpoints/last.safetensors")).unwrap(), &[]);
+    refuse(&bytes[..bytes.len() - 10], &["truncated"]);
+    refuse(&bytes[..5], &["not a safetensors file"]);
+    refuse(b"these are not the vectors you are looking for", &["not a safetensors file"]);
+    refuse(
+        &fs::read(Shared::get().run().join("checkpoints/last.safetensors")).unwrap(),
+        &["format"],
+    );
 
     let set = centroids::core::Embeddings::new(
         3,
@@ -150,6 +215,12 @@ fn embedding_files() {
     let mut command = centroids(["evaluate", "--query"]);
     command.arg(&good).arg("--gallery").arg(&bad);
     refused(command, &["512", "3", "dimensions"]);
+    let mut command = centroids(["search", "--gallery"]);
+    command.arg(&bad).arg("--image").arg(Shared::get().picture());
+    command.arg("--model").arg(Shared::get().run());
+    refused(command, &["512", "3", "dimensions"]);
+    refused(embed(&Shared::get().picture(), &folder.path().join("out.csv")), &["out.csv"]);
+    assert_eq!(everything(folder.path()), [PathBuf::from("bad.safetensors")]);
 }
 
 #[test]
@@ -169,10 +240,13 @@ fn models_and_runs() {
     }
     refused(embed(&shared.embeddings("query")), &["query.safetensors"]);
     refused(embed(folder.path()), &["config.toml"]);
-    assert!(!out.exists());
+    refused(embed(&folder.path().join("none")), &["none"]);
+    assert_eq!(everything(folder.path()), [PathBuf::from("bad.safetensors")]);
 
+    let before = everything(&shared.run());
     let again = train_command(&shared.catalogue(), &shared.run(), &[]);
     refused(again, &["--resume"]);
+    assert_eq!(everything(&shared.run()), before);
     let mut resume = centroids(["train", "--resume"]);
     resume.arg(folder.path());
     refused(resume, &["config.toml"]);

@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::Path;
 
+use centroids::core::{CameraRule, Embeddings, Metric, Unit, evaluate};
 use serde_json::Value;
 
 use crate::catalogue::{Shared, centroids, json, pictures, succeed};
@@ -16,7 +17,7 @@ fn embed(inputs: &[&Path], more: &[&str]) -> Vec<(String, Vec<f32>)> {
 }
 
 fn rows(file: &Path) -> Vec<(String, Vec<f32>)> {
-    let set = centroids::core::Embeddings::load(file).unwrap();
+    let set = Embeddings::load(file).unwrap();
     (0..set.len()).map(|row| (set.paths()[row].clone(), set.row(row).to_vec())).collect()
 }
 
@@ -24,12 +25,21 @@ fn rows(file: &Path) -> Vec<(String, Vec<f32>)> {
 fn the_batch_size_changes_no_vector() {
     let catalogue = Shared::get().catalogue();
     let one = embed(&[&catalogue], &["--split", "query", "--batch-size", "1"]);
-    let many = embed(&[&catalogue], &["--split", "query", "--batch-size", "7"]);
     assert_eq!(one.len(), 24);
-    for ((path, a), (other, b)) in one.iter().zip(&many) {
-        assert_eq!(path, other);
-        assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5), "{path}");
+    for size in ["7", "32"] {
+        let many = embed(&[&catalogue], &["--split", "query", "--batch-size", size]);
+        assert_eq!(one.len(), many.len());
+        for ((path, a), (other, b)) in one.iter().zip(&many) {
+            assert_eq!(path, other);
+            assert!(
+                a.len() == 512 && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5),
+                "{path}"
+            );
+        }
     }
+    let files = pictures(&catalogue.join("query"));
+    let in_order: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
+    assert_eq!(one.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), in_order);
 }
 
 #[test]
@@ -46,63 +56,242 @@ fn inputs_come_in_many_forms() {
     fs::write(&list, format!("{}\n{}\n", files[1].display(), files[0].display())).unwrap();
 
     let single = embed(&[&files[0]], &[]);
-    assert_eq!(embed(&[&flat], &[])[0].1, single[0].1);
+    let flat = embed(&[&flat], &[]);
+    assert_eq!((flat.len(), &flat[0].1), (3, &single[0].1));
+    assert_ne!(flat[1].1, single[0].1);
     let listed = embed(&[&list], &[]);
     assert_eq!((listed.len(), &listed[1].1), (2, &single[0].1));
     assert_eq!(embed(&[&files[2], &files[0]], &[])[1].1, single[0].1);
 
     let npy = folder.path().join("embeddings.npy");
-    let mut command = centroids(["embed", "--model"]);
-    command.arg(shared.run()).arg(&list).arg("--out").arg(&npy).assert().success();
-    assert_eq!(rows(&npy)[1].1, single[0].1);
+    let run = shared.run();
+    let arguments = ["embed", "--model", run.to_str().unwrap(), list.to_str().unwrap(), "--out"];
+    let said = json(arguments.iter().chain(&[npy.to_str().unwrap()]));
+    assert_eq!((&said["embeddings"], &said["dim"]), (&2.into(), &512.into()));
+    assert_eq!((&said["out"], &said["unreadable"]), (&npy.to_str().into(), &Value::Array(vec![])));
+    assert_eq!(rows(&npy), listed);
+    assert!(folder.path().join("paths.npy").is_file());
+}
+
+#[test]
+fn a_split_keeps_identities_and_cameras() {
+    let set = Embeddings::load(&Shared::get().embeddings("query")).unwrap();
+    for row in 0..set.len() {
+        let name = Path::new(&set.paths()[row]).file_name().unwrap().to_str().unwrap();
+        let (pid, rest) = name.split_once("_c").unwrap();
+        assert_eq!(set.pids()[row].0, pid.parse::<i64>().unwrap(), "{name}");
+        let camera: u32 = rest[..1].parse().unwrap();
+        assert_eq!(set.camids()[row].unwrap().0, camera - 1, "{name}");
+    }
+}
+
+/// `evaluate` on the shared files; its reports.
+fn reports(more: &[&str]) -> Vec<Value> {
+    let files = ["query", "gallery"].map(|split| Shared::get().embeddings(split));
+    let mut arguments = vec!["evaluate", "--query", files[0].to_str().unwrap()];
+    arguments.extend(["--gallery", files[1].to_str().unwrap()]);
+    arguments.extend(more);
+    let answer = json(arguments);
+    assert_eq!(answer.as_object().unwrap().keys().collect::<Vec<_>>(), ["results"]);
+    answer["results"].as_array().unwrap().clone()
+}
+
+fn asked(report: &Value) -> [&str; 2] {
+    ["unit", "cameras"].map(|key| report[key].as_str().unwrap())
+}
+
+/// The keys of the agreed form, and the size of the gallery.
+fn in_the_agreed_form(report: &Value) {
+    let mut keys: Vec<&String> = report.as_object().unwrap().keys().collect();
+    keys.sort();
+    let agreed = ["cameras", "gallery_units", "mAP", "mINP", "preset", "rank", "skipped_queries"];
+    assert_eq!(keys, [&agreed[..], &["unit", "valid_queries"]].concat());
+    let fractions = |values: &[&Value]| {
+        values.iter().all(|value| (0.0..=1.0).contains(&value.as_f64().unwrap()))
+    };
+    assert!(fractions(&[&report["mAP"], &report["mINP"]]), "{report}");
+    let rank = ["1", "5", "10", "20", "50"].map(|k| report["rank"][k].as_f64().unwrap());
+    assert_eq!(report["rank"].as_object().unwrap().len(), rank.len());
+    assert!(rank.is_sorted() && rank[0] >= 0.0 && rank[4] <= 1.0, "{report}");
+    let queries = ["valid_queries", "skipped_queries"].map(|key| report[key].as_u64().unwrap());
+    assert_eq!(queries.iter().sum::<u64>(), 24);
 }
 
 #[test]
 fn evaluate_answers_every_question_in_the_agreed_form() {
-    let shared = Shared::get();
-    let files = [shared.embeddings("query"), shared.embeddings("gallery")];
-    let evaluate = |more: &[&str]| -> Vec<Value> {
-        let mut arguments = vec!["evaluate", "--query", files[0].to_str().unwrap()];
-        arguments.extend(["--gallery", files[1].to_str().unwrap()]);
-        arguments.extend(more);
-        json(arguments)["results"].as_array().unwrap().clone()
-    };
-    let all = evaluate(&["--unit", "all", "--cameras", "all"]);
+    let units = ["instance", "nearest", "centroid"];
+    let rules = ["market", "cross", "any"];
+    let all = reports(&["--unit", "all", "--cameras", "all"]);
     assert_eq!(all.len(), 9);
     for report in &all {
-        for key in ["mAP", "mINP"] {
-            assert!((0.0..=1.0).contains(&report[key].as_f64().unwrap()), "{report}");
-        }
-        let rank = report["rank"].as_object().unwrap();
-        assert_eq!(rank.keys().collect::<Vec<_>>(), ["1", "10", "20", "5", "50"]);
-        let queries = ["valid_queries", "skipped_queries"].map(|key| report[key].as_u64().unwrap());
-        assert_eq!(queries.iter().sum::<u64>(), 24);
+        in_the_agreed_form(report);
         assert!(report["preset"].is_null());
     }
-    let rank1 = |report: &Value| report["rank"]["1"].as_f64().unwrap();
-    assert_eq!(rank1(&all[0]), rank1(&all[1]), "instance and nearest agree at rank 1");
-    assert_eq!(evaluate(&["--unit", "centroid", "--cameras", "cross"]).len(), 1);
-    for preset in ["paper", "paper-as-published"] {
-        assert_eq!(evaluate(&["--preset", preset])[0]["preset"], preset);
+    for rule in rules {
+        for unit in units {
+            let one = reports(&["--unit", unit, "--cameras", rule]);
+            assert_eq!((one.len(), asked(&one[0])), (1, [unit, rule]));
+            assert!(all.contains(&one[0]), "{unit} {rule}");
+        }
+        let of_unit = reports(&["--cameras", rule]);
+        assert_eq!(of_unit.iter().map(asked).collect::<Vec<_>>(), units.map(|unit| [unit, rule]));
     }
-    assert_eq!(evaluate(&["--distance", "cosine", "--normalize", "false"]).len(), 3);
+    assert_eq!(reports(&[]), reports(&["--unit", "all", "--cameras", "market"]));
+    for preset in ["paper", "paper-as-published"] {
+        let one = reports(&["--preset", preset]);
+        in_the_agreed_form(&one[0]);
+        assert_eq!((one.len(), &one[0]["preset"]), (1, &preset.into()));
+    }
+    let rank1 = |unit: &str, rule: &str| {
+        let report = all.iter().find(|report| asked(report) == [unit, rule]).unwrap();
+        report["rank"]["1"].as_f64().unwrap()
+    };
+    for rule in rules {
+        assert_eq!(rank1("instance", rule), rank1("nearest", rule), "the nearest image decides");
+    }
+    assert_eq!(rank1("instance", "any"), nearest_by_hand());
+}
 
-    let text = succeed(["evaluate", "--run", shared.run().to_str().unwrap()]).stdout;
-    assert!(String::from_utf8(text).unwrap().contains("not comparable"));
+/// Rank-1 over all cameras, slow and obvious: the share of queries whose nearest gallery image has
+/// their identity.
+fn nearest_by_hand() -> f64 {
+    let unit = |row: &[f32]| -> Vec<f64> {
+        let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+        row.iter().map(|x| f64::from(*x) / length).collect()
+    };
+    let [query, gallery] = ["query", "gallery"]
+        .map(|split| Embeddings::load(&Shared::get().embeddings(split)).unwrap());
+    let found = |row: &usize| {
+        let ours = unit(query.row(*row));
+        let distance = |other: usize| -> f64 {
+            ours.iter().zip(unit(gallery.row(other))).map(|(a, b)| (a - b).powi(2)).sum()
+        };
+        let nearest = (0..gallery.len()).min_by(|a, b| distance(*a).total_cmp(&distance(*b)));
+        gallery.pids()[nearest.unwrap()] == query.pids()[*row]
+    };
+    (0..query.len()).filter(found).count() as f64 / query.len() as f64
+}
+
+#[test]
+fn evaluate_prints_every_digit_and_heeds_the_metric() {
+    let [query, gallery] = ["query", "gallery"]
+        .map(|split| Embeddings::load(&Shared::get().embeddings(split)).unwrap());
+    let metrics = [
+        ("euclidean", "true", "raw"),
+        ("euclidean", "false", "raw"),
+        ("cosine", "true", "unit"),
+        ("cosine", "false", "unit"),
+    ];
+    for (distance, normalize, centroid_of) in metrics {
+        let flags =
+            ["--distance", distance, "--normalize", normalize, "--centroid-of", centroid_of];
+        let printed =
+            reports(&[&flags[..], &["--unit", "centroid", "--cameras", "cross"]].concat());
+        let metric = Metric {
+            distance: distance.parse().unwrap(),
+            normalize: normalize.parse().unwrap(),
+            centroid_of: centroid_of.parse().unwrap(),
+        };
+        let exact = evaluate(&query, &gallery, Unit::Centroid, CameraRule::Cross, &metric).unwrap();
+        assert_eq!(printed[0]["mAP"].as_f64().unwrap().to_bits(), exact.map.to_bits(), "{flags:?}");
+        assert_eq!(printed[0]["mINP"].as_f64().unwrap().to_bits(), exact.minp.to_bits());
+    }
+}
+
+#[test]
+fn evaluating_a_run_is_evaluating_its_embeddings() {
+    let run = Shared::get().run();
+    let arguments = ["evaluate", "--run", run.to_str().unwrap()];
+    let text = String::from_utf8(succeed(arguments).stdout).unwrap();
+    assert!(text.contains("not comparable") && text.contains("honest gain"), "{text}");
+    assert_eq!(json(arguments)["results"].as_array().unwrap(), &reports(&[]));
+}
+
+/// `search` in the shared gallery for the picture of one of its rows; the hits.
+fn search(row: usize, more: &[&str]) -> Vec<Value> {
+    let gallery = Shared::get().embeddings("gallery");
+    let wanted = rows(&gallery)[row].0.clone();
+    let mut arguments = vec!["search", "--gallery", gallery.to_str().unwrap(), "--image", &wanted];
+    arguments.extend(more);
+    let found = json(arguments);
+    let results = found["results"].as_array().unwrap();
+    assert_eq!((results.len(), &results[0]["query"]), (1, &wanted.as_str().into()));
+    let hits = results[0]["hits"].as_array().unwrap().clone();
+    for (hit, rank) in hits.iter().zip(1..) {
+        assert_eq!(hit["rank"], rank);
+    }
+    assert!(hits.iter().map(|hit| hit["distance"].as_f64().unwrap()).is_sorted());
+    hits
 }
 
 #[test]
 fn search_finds_the_picture_itself_and_its_model() {
-    let shared = Shared::get();
-    let gallery = shared.embeddings("gallery");
-    let wanted = rows(&gallery)[5].0.clone();
-    let arguments = ["search", "--gallery", gallery.to_str().unwrap(), "--image", &wanted];
-    let found = json(arguments.iter().chain(&["--unit", "instance", "-k", "3"]));
-    let hits = &found["results"][0]["hits"];
-    assert_eq!(hits.as_array().unwrap().len(), 3);
-    assert_eq!(hits[0]["example"], wanted.as_str());
+    let gallery = Embeddings::load(&Shared::get().embeddings("gallery")).unwrap();
+    let row = (0..gallery.len()).find(|row| gallery.pids()[*row].0 > 0).unwrap();
+    let wanted = gallery.paths()[row].as_str();
+    let hits = search(row, &["--unit", "instance", "-k", "3"]);
+    assert_eq!(hits.len(), 3);
+    assert_eq!(
+        (&hits[0]["example"], &hits[0]["pid"]),
+        (&wanted.into(), &gallery.pids()[row].0.into())
+    );
     assert!(hits[0]["distance"].as_f64().unwrap() < 1e-5);
 
+    let camera = gallery.camids()[row].unwrap();
+    let elsewhere = gallery.camids().iter().filter(|other| **other != Some(camera)).count();
+    let number = camera.0.to_string();
+    let hits = search(row, &["--unit", "instance", "-k", "1000", "--camera", &number]);
+    assert_eq!(hits.len(), elsewhere);
+    assert!(hits.iter().all(|hit| hit["example"] != wanted));
+}
+
+#[test]
+fn search_ranks_every_identity_once() {
+    let gallery = Embeddings::load(&Shared::get().embeddings("gallery")).unwrap();
+    for unit in ["nearest", "centroid"] {
+        let hits = search(0, &["--unit", unit, "-k", "1000"]);
+        let mut pids: Vec<i64> = hits.iter().map(|hit| hit["pid"].as_i64().unwrap()).collect();
+        pids.sort_unstable();
+        let mut all: Vec<i64> = gallery.pids().iter().map(|pid| pid.0).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(pids, all, "{unit}");
+        for hit in &hits {
+            let example = gallery.paths().iter().position(|path| hit["example"] == path.as_str());
+            assert_eq!(hit["pid"], gallery.pids()[example.unwrap()].0, "the example is of another");
+        }
+    }
+    assert_eq!(search(0, &[]), search(0, &["--unit", "centroid", "-k", "10"]));
+}
+
+#[test]
+fn search_prints_a_table_for_each_picture() {
+    let (shared, gallery) = (Shared::get(), Shared::get().embeddings("gallery"));
+    let files = pictures(&shared.catalogue().join("query"));
+    let names = [&files[0], &files[9]].map(|file| file.to_str().unwrap());
+    let arguments = [
+        "search",
+        "--gallery",
+        gallery.to_str().unwrap(),
+        "-k",
+        "2",
+        "--image",
+        names[0],
+        names[1],
+    ];
     let text = String::from_utf8(succeed(arguments).stdout).unwrap();
-    assert!(text.contains("rank") && text.contains("distance") && text.contains(".jpg"), "{text}");
+    let found = json(arguments);
+    for (result, name) in found["results"].as_array().unwrap().iter().zip(names) {
+        assert!(result["query"] == name && text.contains(name), "{text}");
+        for hit in result["hits"].as_array().unwrap() {
+            let row = [
+                hit["rank"].to_string(),
+                hit["pid"].to_string(),
+                format!("{:.4}", hit["distance"].as_f64().unwrap()),
+                hit["example"].as_str().unwrap().to_owned(),
+            ];
+            let is_row = |line: &str| line.split_whitespace().eq(row.iter().map(String::as_str));
+            assert!(text.lines().any(is_row), "{row:?} is not in: {text}");
+        }
+    }
 }

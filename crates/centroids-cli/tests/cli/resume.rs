@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::catalogue::{Shared, TINY, centroids, train};
+use crate::catalogue::{Shared, TINY, centroids, everything, json, train};
 
 const EPOCHS: [&str; 4] = ["SOLVER.MAX_EPOCHS", "4", "SOLVER.EVAL_PERIOD", "2"];
 
@@ -30,7 +30,8 @@ fn start(run: &Path) -> Child {
         .arg(Shared::get().catalogue())
         .args(TINY)
         .args(EPOCHS)
-        .stdout(Stdio::null())
+        .arg("--json")
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
@@ -49,13 +50,30 @@ fn signal_in_the_middle(run: &Path, signal: &str) -> std::process::Output {
     child.wait_with_output().unwrap()
 }
 
-fn resume(run: &Path) {
-    centroids(["train", "--resume"]).arg(run).assert().success();
+/// Goes on to the end; the result.
+fn resume(run: &Path) -> Value {
+    let result = json([Path::new("train"), "--resume".as_ref(), run]);
+    assert_eq!((&result["run"], &result["interrupted"]), (&run.to_str().into(), &false.into()));
+    result
 }
 
-/// Same log, same weights, same optimiser.
+/// What the final model makes of the queries, bit by bit.
+fn embeddings(run: &Path) -> Vec<u32> {
+    let out = run.join("query.safetensors");
+    let mut command = centroids(["embed", "--split", "query", "--model"]);
+    command.arg(run.join("checkpoints/last.safetensors")).arg(Shared::get().catalogue());
+    command.arg("--out").arg(&out).assert().success();
+    let set = centroids::core::Embeddings::load(&out).unwrap();
+    std::fs::remove_file(out).unwrap();
+    set.values().iter().map(|value| value.to_bits()).collect()
+}
+
+/// Same files, same log, same weights, same optimiser, same embeddings.
 fn equal(a: &Path, b: &Path) {
     assert_eq!(log(a), log(b));
+    assert_eq!(everything(a), everything(b));
+    let (ours, theirs) = (embeddings(a), embeddings(b));
+    assert!(!ours.is_empty() && ours == theirs, "the embeddings differ");
     let last = |run: &Path| {
         let path = run.join("checkpoints/last.safetensors");
         centroids::model::Checkpoint::load(&path).unwrap()
@@ -74,16 +92,24 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
     let output = signal_in_the_middle(&path("interrupted"), "-INT");
     assert_eq!(output.status.code(), Some(130));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("--resume"), "{text}");
+    let advice = format!("centroids train --resume {}", path("interrupted").display());
+    assert!(text.contains(&advice), "{text}");
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["interrupted"], true);
     assert!(log(&path("interrupted")).len() < log(&path("whole")).len());
-    resume(&path("interrupted"));
+    let interrupted = resume(&path("interrupted"));
     equal(&path("interrupted"), &path("whole"));
 
     let output = signal_in_the_middle(&path("killed"), "-KILL");
     assert_eq!(output.status.code(), None);
-    resume(&path("killed"));
+    assert!(log(&path("killed")).len() < log(&path("whole")).len());
+    let killed = resume(&path("killed"));
     equal(&path("killed"), &path("whole"));
 
-    resume(&path("whole")); // finished: shows the result once more, changes nothing
+    // A finished run shows its result once more and changes nothing.
+    let whole = resume(&path("whole"));
     equal(&path("killed"), &path("whole"));
+    assert_eq!(whole["results"].as_array().unwrap().len(), 3);
+    assert_eq!(interrupted["results"], whole["results"]);
+    assert_eq!(killed["results"], whole["results"]);
 }
