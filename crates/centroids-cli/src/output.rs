@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use serde_json::Value;
@@ -97,15 +98,19 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
     table
 }
 
-/// Writes to stdout; a reader that has gone away is the end, not an error.
+/// A path as JSON can hold it.
+pub(crate) fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Writes to stdout. A reader that has gone away is no error: the work goes on, unheard.
 fn stdout(text: &str) {
     let mut stdout = io::stdout().lock();
-    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        let gone = error.kind() == ErrorKind::BrokenPipe;
-        if !gone {
-            stderr(&format!("error: cannot write to stdout: {error}"));
-        }
-        std::process::exit(i32::from(!gone));
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        stderr(&format!("error: cannot write to stdout: {error}"));
+        std::process::exit(1);
     }
 }
 

@@ -1,11 +1,12 @@
 //! The checkpoint file: weights, optimiser state and position of a run in one safetensors file.
 //!
-//! Metadata: `format = "centroids.checkpoint.v1"`, `backbone`, `input`, `pids`, `position` (JSON)
+//! Metadata: `format = "centroids.checkpoint.v1"`, `backbone`, `input`, `pids`, `records`, `position` (JSON)
 //! and `config` (the experiment's TOML, verbatim). The random generators have no state of their
 //! own: they are seeded by (seed, epoch, position), so the position is all there is to keep.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use centroids_core::{Pid, write_atomically};
@@ -46,6 +47,8 @@ pub struct Checkpoint {
     pub input: InputSpec,
     /// Training identities; the index is the class.
     pub pids: Vec<Pid>,
+    /// Fingerprint of the training images.
+    pub records: u64,
     /// Where the run stood.
     pub position: Position,
     /// The experiment's TOML.
@@ -63,6 +66,7 @@ impl Checkpoint {
             ("backbone".to_owned(), to_json(&self.backbone)),
             ("input".to_owned(), to_json(&self.input)),
             ("pids".to_owned(), to_json(&self.pids)),
+            ("records".to_owned(), to_json(&self.records)),
             ("position".to_owned(), to_json(&self.position)),
             ("config".to_owned(), self.config.clone()),
         ]);
@@ -106,30 +110,53 @@ impl Checkpoint {
                 read_array(&view).map_err(|e| error(format!("tensor `{name}` {e}")))?,
             );
         }
+        let backbone: ResNetOptions = from_json(&metadata, "backbone").map_err(error)?;
+        let input: InputSpec = from_json(&metadata, "input").map_err(error)?;
+        check_input(&backbone, &input).map_err(error)?;
         Ok(Checkpoint {
             path: path.to_owned(),
             tensors,
-            backbone: from_json(&metadata, "backbone").map_err(error)?,
-            input: from_json(&metadata, "input").map_err(error)?,
+            backbone,
+            input,
             pids: from_json(&metadata, "pids").map_err(error)?,
+            records: from_json(&metadata, "records").map_err(error)?,
             position: from_json(&metadata, "position").map_err(error)?,
             config: metadata.get("config").cloned().unwrap_or_default(),
         })
     }
 
     /// # Errors
-    /// When the classes of the checkpoint are not exactly `pids`.
-    pub(crate) fn check_pids(&self, pids: &[Pid]) -> Result<(), Error> {
-        if self.pids == pids {
+    /// When the run began with other identities or other images.
+    pub(crate) fn check_dataset(&self, pids: &[Pid], records: u64) -> Result<(), Error> {
+        let reason = if self.pids != pids {
+            let (theirs, ours) = (self.pids.len(), pids.len());
+            format!("was trained on {theirs} identities, the dataset has {ours} or other ones")
+        } else if self.records != records {
+            "was trained on other images than the dataset has now".to_owned()
+        } else {
             return Ok(());
-        }
-        let (theirs, ours) = (self.pids.len(), pids.len());
-        let reason = format!(
-            "was trained on {theirs} identities, the dataset has {ours} or other ones; \
-             resume with the dataset the run began with"
-        );
+        };
+        let reason = format!("{reason}; resume with the dataset the run began with");
         Err(Error::File { path: self.path.clone(), reason })
     }
+}
+
+/// Sides of an image that a network can take; beyond them is a mistake or an attack.
+pub const IMAGE_SIDES: RangeInclusive<usize> = 16..=4096;
+
+fn check_input(backbone: &ResNetOptions, input: &InputSpec) -> Result<(), String> {
+    if !(1..=2).contains(&backbone.last_stride) {
+        return Err(format!("has last_stride {}, it must be 1 or 2", backbone.last_stride));
+    }
+    if !input.size.iter().all(|side| IMAGE_SIDES.contains(side)) {
+        let (least, most) = (IMAGE_SIDES.start(), IMAGE_SIDES.end());
+        return Err(format!("has images of {:?}, sides must be {least} to {most}", input.size));
+    }
+    let usable = |std: &f32| std.is_finite() && *std > 0.0 && (1.0 / std).is_finite();
+    if !input.std.iter().all(usable) || !input.mean.iter().all(|mean| mean.is_finite()) {
+        return Err("has a mean or a standard deviation that no image can be divided by".into());
+    }
+    Ok(())
 }
 
 fn to_json(value: &impl Serialize) -> String {
@@ -197,6 +224,7 @@ mod tests {
             },
             input: InputSpec::default(),
             pids: vec![Pid(2), Pid(7)],
+            records: u64::MAX,
             position,
             config: "seed = 1\n".to_owned(),
         }
@@ -210,7 +238,10 @@ mod tests {
         saved.save(&path).unwrap();
         let loaded = Checkpoint::load(&path).unwrap();
         assert_eq!(loaded.tensors, saved.tensors);
-        assert_eq!(loaded.position, saved.position);
+        assert_eq!((&loaded.position, loaded.records), (&saved.position, saved.records));
+        assert!(saved.check_dataset(&saved.pids, u64::MAX).is_ok());
+        assert!(saved.check_dataset(&saved.pids, 1).is_err());
+        assert!(saved.check_dataset(&[Pid(2)], u64::MAX).is_err());
         assert_eq!((loaded.backbone, loaded.input), (saved.backbone, saved.input));
         assert_eq!((loaded.pids, loaded.config), (saved.pids, saved.config));
         assert!(loaded.path == path && std::fs::read_dir(folder.path()).unwrap().count() == 1);

@@ -30,7 +30,7 @@ pub mod weights;
 
 pub use backbone::{Backbone, ResNet, ResNetOptions};
 pub use burn::tensor::Device;
-pub use checkpoint::{Checkpoint, Position};
+pub use checkpoint::{Checkpoint, IMAGE_SIDES, Position};
 pub use device::parse_device;
 pub use embedder::{EmbedOptions, Embedded, Embedder};
 pub use error::Error;

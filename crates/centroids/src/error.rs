@@ -43,6 +43,12 @@ pub enum Error {
         /// The most similar known key.
         nearest: String,
     },
+    /// A key in both spellings.
+    #[error("`{key}` is given twice, in lower and in upper case: keep one")]
+    KeyTwice {
+        /// The key, in lower case.
+        key: String,
+    },
     /// A value of the wrong type.
     #[error("`{key}` must be {expected}, not {found}")]
     WrongType {

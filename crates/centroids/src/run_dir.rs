@@ -19,11 +19,11 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the folder of a new run and writes its configuration.
+    /// Makes the folder of a new run. It counts as a run from [`RunDir::begin`] on.
     ///
     /// # Errors
     /// A folder that already holds a run, or that cannot be made.
-    pub fn create(path: &Path, experiment: &Experiment) -> Result<RunDir, Error> {
+    pub fn create(path: &Path) -> Result<RunDir, Error> {
         let run = RunDir { path: path.to_owned() };
         if run.config().exists() {
             let reason = format!(
@@ -35,8 +35,33 @@ impl RunDir {
         let checkpoints = path.join("checkpoints");
         fs::create_dir_all(&checkpoints)
             .map_err(|source| Error::Write { path: checkpoints, source })?;
-        run.write(&run.config(), &experiment.to_toml())?;
         Ok(run)
+    }
+
+    /// Writes the configuration; call it when the first checkpoint is there.
+    ///
+    /// # Errors
+    /// [`Error::Write`]
+    pub fn begin(&self, experiment: &Experiment) -> Result<(), Error> {
+        self.write(&self.config(), &experiment.to_toml()?)
+    }
+
+    /// Keeps other processes from training in this folder as long as the result lives.
+    ///
+    /// # Errors
+    /// When another process does, or the lock file cannot be made.
+    pub fn lock(&self) -> Result<fs::File, Error> {
+        let path = self.path.join("lock");
+        let write = |source| Error::Write { path: path.clone(), source };
+        let file = fs::File::options().create(true).append(true).open(&path).map_err(write)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => {
+                let reason = "is being trained by another process; wait for it or stop it";
+                Err(Error::Run { path: self.path.clone(), reason: reason.to_owned() })
+            }
+            Err(fs::TryLockError::Error(source)) => Err(write(source)),
+        }
     }
 
     /// The folder of an existing run.
@@ -148,7 +173,9 @@ impl RunDir {
     /// # Errors
     /// [`Error::Write`]
     pub fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<(), Error> {
-        self.write(path, &(serde_json::to_string_pretty(value).unwrap_or_default() + "\n"))
+        let text = serde_json::to_string_pretty(value)
+            .map_err(|error| Error::Write { path: path.to_owned(), source: error.into() })?;
+        self.write(path, &(text + "\n"))
     }
 
     /// Lines of the metrics file; a last line cut by a crash is left out.
@@ -187,8 +214,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
         assert!(RunDir::open(&path).is_err());
-        let run = RunDir::create(&path, &Experiment::default()).unwrap();
-        assert!(RunDir::create(&path, &Experiment::default()).is_err());
+        let run = RunDir::create(&path).unwrap();
+        assert!(RunDir::open(&path).is_err(), "not a run yet");
+        run.begin(&Experiment::default()).unwrap();
+        assert!(RunDir::create(&path).is_err());
+        let lock = run.lock().unwrap();
+        assert!(run.lock().is_err());
+        drop(lock);
+        assert!(run.lock().is_ok());
         assert_eq!(Experiment::read(&run.config()).unwrap(), Experiment::default());
 
         for epoch in 0..3 {

@@ -7,7 +7,7 @@ use centroids::data::{DatasetSource, Layout, SplitSummary, inspect_files};
 use serde_json::json;
 
 use crate::cli::{DataArgs, DataCommand, InspectArgs, SynthArgs};
-use crate::output::Output;
+use crate::output::{Output, text};
 use crate::progress::Counter;
 
 pub(crate) fn run(arguments: DataArgs, output: &Output) -> anyhow::Result<ExitCode> {
@@ -45,7 +45,7 @@ fn inspect(arguments: &InspectArgs, output: &Output) -> anyhow::Result<()> {
         output.line(format!("- {oddity}"));
     }
     output.value(&json!({
-        "root": arguments.root, "layout": layout, "splits": table, "oddities": dataset.oddities,
+        "root": text(&arguments.root), "layout": layout, "splits": table, "oddities": dataset.oddities,
     }));
     Ok(())
 }
@@ -62,7 +62,7 @@ fn synth(arguments: &SynthArgs, output: &Output) -> anyhow::Result<()> {
     };
     let images = draw(&arguments.dir, &config, output)?;
     output.line(format!("{images} pictures in {}", arguments.dir.display()));
-    output.value(&json!({ "dir": arguments.dir, "images": images }));
+    output.value(&json!({ "dir": text(&arguments.dir), "images": images }));
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use super::evaluate::{report_table, show_reports};
 use super::{data::draw, search};
 use crate::cli::DemoArgs;
 use crate::interrupt::{INTERRUPTED, stop_flag};
-use crate::output::Output;
+use crate::output::{Output, text};
 use crate::progress::Training;
 
 /// Queries that are shown, and hits of each.
@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: DemoArgs, output: &Output) -> anyhow::Result<ExitCo
     output.line(format!("model: {}", run.best().display()));
     output.note(format!("{:.0} s in all", start.elapsed().as_secs_f64()));
     output.value(&json!({
-        "untrained": before, "trained": after, "picture": picture, "model": run.best(),
+        "untrained": before, "trained": after, "picture": text(&picture), "model": text(&run.best()),
         "seconds": start.elapsed().as_secs_f64(),
     }));
     Ok(ExitCode::SUCCESS)

@@ -1,7 +1,6 @@
 //! `centroids embed`
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{bail, ensure};
@@ -12,7 +11,7 @@ use centroids::pipeline::{ModelFile, embed_records, open_model, records_of};
 use serde_json::json;
 
 use crate::cli::EmbedArgs;
-use crate::output::Output;
+use crate::output::{Output, text};
 use crate::progress::Counter;
 
 pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitCode> {
@@ -50,9 +49,9 @@ pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitC
         arguments.out.display(),
         if left_out > 0 { format!("; {left_out} images left out") } else { String::new() }
     ));
-    let paths: Vec<&Path> = embedding.unreadable.iter().map(|u| u.path.as_path()).collect();
+    let paths: Vec<String> = embedding.unreadable.iter().map(|u| text(&u.path)).collect();
     output.value(&json!({
-        "out": arguments.out, "embeddings": n, "dim": dim, "model": embeddings.model(),
+        "out": text(&arguments.out), "embeddings": n, "dim": dim, "model": embeddings.model(),
         "unreadable": paths,
     }));
     Ok(ExitCode::SUCCESS)

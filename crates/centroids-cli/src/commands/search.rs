@@ -10,7 +10,7 @@ use centroids::pipeline::{SearchOptions, SearchResult, open_model, search_images
 use serde_json::{Value, json};
 
 use crate::cli::SearchArgs;
-use crate::output::Output;
+use crate::output::{Output, text};
 
 pub(crate) fn run(arguments: SearchArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let gallery = Embeddings::load(&arguments.gallery)?;
@@ -77,5 +77,5 @@ fn json_of(result: &SearchResult, gallery: &Embeddings) -> Value {
             "example": gallery.paths()[hit.example],
         })
     };
-    json!({ "query": result.query, "hits": result.hits.iter().map(hit).collect::<Vec<_>>() })
+    json!({ "query": text(&result.query), "hits": result.hits.iter().map(hit).collect::<Vec<_>>() })
 }

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use centroids::pipeline::Outcome;
+use centroids::pipeline::{Outcome, TrainEvent};
 use centroids::{Experiment, RunDir};
 use serde_json::json;
 
 use super::evaluate::show_reports;
 use crate::cli::TrainArgs;
 use crate::interrupt::{INTERRUPTED, stop_flag};
-use crate::output::Output;
+use crate::output::{Output, text};
 use crate::progress::Training;
 
 pub(crate) fn run(arguments: TrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
@@ -28,10 +28,13 @@ pub(crate) fn run(arguments: TrainArgs, output: &Output) -> anyhow::Result<ExitC
             let experiment = experiment(&arguments)?;
             experiment.check()?;
             let folder = output_dir(&experiment);
-            output.note(format!("run folder: {}", folder.display()));
             let mut progress = Training::new(output, experiment.solver.max_epochs);
-            let result =
-                centroids::train(&experiment, &folder, &stop, &mut |event| progress.show(&event));
+            let result = centroids::train(&experiment, &folder, &stop, &mut |event| {
+                if let TrainEvent::Ready { .. } = event {
+                    output.note(format!("run folder: {}", folder.display()));
+                }
+                progress.show(&event);
+            });
             progress.finish();
             result?
         }
@@ -45,14 +48,17 @@ pub(crate) fn conclude(run: &RunDir, outcome: Outcome, output: &Output) -> ExitC
     match outcome {
         Outcome::Interrupted => {
             output.note(format!("interrupted; go on with: centroids train --resume {folder}"));
-            output.value(&json!({ "run": run.path(), "interrupted": true }));
+            output.value(&json!({ "run": text(run.path()), "interrupted": true }));
             ExitCode::from(INTERRUPTED)
         }
         Outcome::Finished(reports) => {
             show_reports(&reports, output);
             let model = if run.best().is_file() { run.best() } else { run.last() };
             output.line(format!("model: {}", model.display()));
-            let value = json!({ "run": run.path(), "model": model, "interrupted": false, "results": reports });
+            let value = json!({
+                "run": text(run.path()), "model": text(&model), "interrupted": false,
+                "results": reports,
+            });
             output.value(&value);
             ExitCode::SUCCESS
         }

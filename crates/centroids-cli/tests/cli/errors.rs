@@ -113,7 +113,8 @@ fn a_training_names_the_truncated_picture_and_can_go_on_when_it_is_whole() {
     let epoch = ["SOLVER.MAX_EPOCHS", "1"];
     refused(train_command(&broken, &run, &epoch), &["bounding_box_train/0003_c", ".jpg"]);
     let left = everything(&run);
-    let whole = ["checkpoints", "checkpoints/last.safetensors", "config.toml"].map(PathBuf::from);
+    let whole =
+        ["checkpoints", "checkpoints/last.safetensors", "config.toml", "lock"].map(PathBuf::from);
     assert_eq!(left, whole, "a run from its beginning, no half-written file");
 
     fs::remove_dir_all(&broken).unwrap();
@@ -250,4 +251,33 @@ fn models_and_runs() {
     let mut resume = centroids(["train", "--resume"]);
     resume.arg(folder.path());
     refused(resume, &["config.toml"]);
+}
+
+#[test]
+fn weights_that_the_last_step_ruined_replace_no_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, catalogue) = (folder.path().join("run"), Shared::get().catalogue());
+    for (name, lr) in [("infinite", "1e38"), ("huge", "1e30")] {
+        let run = run.join(name);
+        // Few steps an epoch, so that the ruin may come with the epoch's last one.
+        let pairs = ["SOLVER.BASE_LR", lr, "SOLVER.USE_WARMUP_LR", "False"];
+        let batch = ["SOLVER.IMS_PER_BATCH", "8", "DATALOADER.NUM_INSTANCE", "8"];
+        let pairs = [&pairs[..], &batch[..]].concat();
+        refused(train_command(&catalogue, &run, &pairs), &["epoch 1, step 1", "base_lr"]);
+        let mut command = centroids(["evaluate", "--run"]);
+        command.arg(&run).assert().success();
+    }
+}
+
+#[test]
+fn two_processes_do_not_train_in_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let pairs = ["SOLVER.MAX_EPOCHS", "1"];
+    train_command(&Shared::get().catalogue(), &run, &pairs).assert().success();
+    let lock = fs::File::options().append(true).open(run.join("lock")).unwrap();
+    lock.try_lock().unwrap();
+    let mut resume = centroids(["train", "--resume"]);
+    resume.arg(&run);
+    refused(resume, &["another process"]);
 }

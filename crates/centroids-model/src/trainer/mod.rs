@@ -21,6 +21,7 @@ use crate::loss::{LossConfig, Method};
 use crate::optimizer::{Optimizer, OptimizerConfig};
 use crate::reid_model::{ModelSpec, ReidModel};
 use crate::schedule::Schedule;
+use crate::weights::Tensors;
 use crate::{Error, ResNetOptions, weights};
 
 /// Everything a training run depends on besides the images and the device.
@@ -92,6 +93,15 @@ pub struct Trainer {
     epoch: usize,
     step: usize,
     sums: EpochSums,
+    probe: Option<Probe>,
+}
+
+/// A picture of the last step, to try the weights on before they are saved.
+struct Probe {
+    /// `[1, 3, h, w]`
+    image: Vec<f32>,
+    epoch: usize,
+    step: usize,
 }
 
 impl Trainer {
@@ -122,6 +132,7 @@ impl Trainer {
             epoch: 0,
             step: 0,
             sums: EpochSums::default(),
+            probe: None,
         })
     }
 
@@ -136,7 +147,7 @@ impl Trainer {
         checkpoint: &Checkpoint,
     ) -> Result<Trainer, Error> {
         let mut trainer = Trainer::new(config, records, device)?;
-        checkpoint.check_pids(trainer.labels.pids())?;
+        checkpoint.check_dataset(trainer.labels.pids(), fingerprint(&trainer.records))?;
         trainer.model = weights::load(trainer.model, &checkpoint.tensors, &checkpoint.path)?;
         let Position { epoch, step, optimizer_steps, sums } = checkpoint.position.clone();
         trainer.optimizer.restore(
@@ -188,8 +199,10 @@ impl Trainer {
         for batch in self.load(batches) {
             let batch = batch?;
             let images = batch.labels.len();
+            let image = batch.images[..batch.images.len() / images].to_vec();
             let terms = step::step(self, batch, lr);
             self.step += 1;
+            self.probe = Some(Probe { image, epoch: self.epoch, step: self.step });
             terms.check_finite(self.epoch, self.step)?;
             self.sums.add(&terms);
             let (epoch, step) = (self.epoch, self.step);
@@ -225,15 +238,21 @@ impl Trainer {
     }
 
     /// The complete state; `config` is kept verbatim for whoever opens the file.
-    pub fn checkpoint(&self, config: String) -> Checkpoint {
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] when the last step left weights that are not finite or that make no
+    /// finite embedding; the loss of that step was still taken before them.
+    pub fn checkpoint(&self, config: String) -> Result<Checkpoint, Error> {
         let mut tensors = weights::collect(&self.model);
         tensors.extend(self.optimizer.state());
-        Checkpoint {
+        self.check_sound(&tensors)?;
+        Ok(Checkpoint {
             path: Default::default(),
             tensors,
             backbone: self.config.backbone,
             input: self.eval_input(),
             pids: self.labels.pids().to_vec(),
+            records: fingerprint(&self.records),
             position: Position {
                 epoch: self.epoch,
                 step: self.step,
@@ -241,8 +260,35 @@ impl Trainer {
                 sums: self.sums.clone(),
             },
             config,
-        }
+        })
     }
+
+    fn check_sound(&self, tensors: &Tensors) -> Result<(), Error> {
+        let Some(Probe { image, epoch, step }) = &self.probe else { return Ok(()) };
+        let check = |term, values: &[f32]| match values.iter().find(|value| !value.is_finite()) {
+            Some(&value) => {
+                let (value, epoch) = (value.into(), epoch + 1);
+                Err(Error::NotFinite { term, value, epoch, step: *step })
+            }
+            None => Ok(()),
+        };
+        tensors.values().try_for_each(|array| check("a weight", &array.values))?;
+        let [height, width] = self.config.transform.input.size;
+        let embedding = self.embedder().embed_batch(image.clone(), [1, 3, height, width]);
+        check("the embedding of a training image", &embedding)
+    }
+}
+
+/// 64-bit FNV-1a of the file names and pids in order: another set of images gives another number,
+/// the same set in another folder the same.
+fn fingerprint(records: &[ImageRecord]) -> u64 {
+    let name = |record: &ImageRecord| {
+        let name = record.path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
+        [name, record.pid.0.to_le_bytes().to_vec()].concat()
+    };
+    records.iter().flat_map(name).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn check(config: &TrainConfig) -> Result<(), Error> {

@@ -31,6 +31,7 @@ fn embedder(section: &Section) -> Embedder {
         backbone,
         input: InputSpec { size, ..InputSpec::default() },
         pids: vec![centroids_core::Pid(1)],
+        records: 0,
         position: Position::default(),
         config: String::new(),
     };

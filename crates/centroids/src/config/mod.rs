@@ -239,8 +239,11 @@ impl Experiment {
     }
 
     /// The experiment as TOML, complete.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// What TOML cannot hold: paths that are not UTF-8, numbers above `i64::MAX`.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        toml::to_string(self).map_err(|error| Error::Toml { reason: error.to_string() })
     }
 
     fn overlaid(&self, table: &toml::Table) -> Result<Experiment, Error> {
@@ -259,13 +262,13 @@ mod tests {
     #[test]
     fn the_defaults_survive_toml() {
         let experiment = Experiment::default();
-        assert_eq!(Experiment::parse(&experiment.to_toml()).unwrap(), experiment);
+        assert_eq!(Experiment::parse(&experiment.to_toml().unwrap()).unwrap(), experiment);
     }
 
     #[test]
     fn both_spellings_are_read_and_integers_become_floats() {
-        let experiment =
-            Experiment::parse("[solver]\nbase_lr = 1\n[SOLVER]\nGAMMA = 0.5\n").unwrap();
+        let text = "[solver]\nbase_lr = 1\nGAMMA = 0.5\n";
+        let experiment = Experiment::parse(text).unwrap();
         assert_eq!((experiment.solver.base_lr, experiment.solver.gamma), (1.0, 0.5));
     }
 
@@ -290,6 +293,8 @@ mod tests {
         assert!(message("[solver]\nmax_epochs = 1.5").contains("whole number"));
         assert!(message("[solver]\nmax_epochs = -1").contains("max_epochs"));
         assert!(message("[input]\nsize_train = [64]").contains("size_train"));
+        assert!(message("[solver]\nbase_lr = 1\nBASE_LR = 2").contains("twice"));
+        assert!(message("[solver]\n[SOLVER]\n").contains("twice"));
         assert!(message("solver = 3").contains("`solver`"));
         assert!(Experiment::default().with_pairs(&["SEED"]).is_err());
     }

@@ -1,5 +1,7 @@
 //! Laying a user's table over the complete default one, with errors that name the key.
 
+use std::collections::BTreeSet;
+
 use toml::{Table, Value};
 
 use crate::Error;
@@ -41,7 +43,11 @@ fn literal(text: &str) -> Value {
 }
 
 fn merge(all: &mut Table, user: &Table, prefix: &str, known: &[String]) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
     for (key, value) in user {
+        if !seen.insert(key.to_lowercase()) {
+            return Err(Error::KeyTwice { key: format!("{prefix}{}", key.to_lowercase()) });
+        }
         let full = format!("{prefix}{}", key.to_lowercase());
         let Some(old) = all.get_mut(&key.to_lowercase()) else {
             let nearest = nearest(&full, known);

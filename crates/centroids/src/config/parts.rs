@@ -4,7 +4,8 @@ use centroids_core::{CameraRule, CentroidOf, Distance, Metric};
 use centroids_data::{DatasetSource, InputSpec, Layout, TrainTransform};
 use centroids_model::loss::{self, LossConfig, Margin, Method};
 use centroids_model::{
-    Backbone, Decay, Device, EmbedOptions, OptimizerConfig, ResNetOptions, Schedule, TrainConfig,
+    Backbone, Decay, Device, EmbedOptions, IMAGE_SIDES, OptimizerConfig, ResNetOptions, Schedule,
+    TrainConfig,
 };
 
 use super::Experiment;
@@ -21,6 +22,10 @@ impl Experiment {
         self.cameras()?;
         self.parse_device()?;
         positive("test.ims_per_batch", self.test.ims_per_batch)?;
+        if i64::try_from(self.seed).is_err() {
+            let reason = format!("must be at most {}, the largest number TOML holds", i64::MAX);
+            return Err(setting("seed", self.seed, &reason));
+        }
         Ok(())
     }
 
@@ -75,7 +80,7 @@ impl Experiment {
     pub fn embed_options(&self) -> EmbedOptions {
         EmbedOptions {
             batch_size: self.test.ims_per_batch.max(1),
-            workers: self.workers(),
+            workers: self.workers().min(MAX_WORKERS),
             max_pixels: self.input.max_pixels,
         }
     }
@@ -120,9 +125,18 @@ impl Experiment {
 
     fn transform(&self) -> Result<TrainTransform, Error> {
         let input = &self.input;
-        if input.pixel_std.iter().any(|&std| std <= 0.0) {
+        let usable = |std: &f32| *std > 0.0 && (1.0 / std).is_finite() && std.is_finite();
+        if !input.pixel_std.iter().all(usable) {
             let value = format!("{:?}", input.pixel_std);
-            return Err(setting("input.pixel_std", value, "every value must be above 0"));
+            return Err(setting(
+                "input.pixel_std",
+                value,
+                "every value must be above 0 and finite",
+            ));
+        }
+        if !input.pixel_mean.iter().all(|mean| mean.is_finite()) {
+            let value = format!("{:?}", input.pixel_mean);
+            return Err(setting("input.pixel_mean", value, "every value must be finite"));
         }
         Ok(TrainTransform {
             input: InputSpec {
@@ -131,7 +145,7 @@ impl Experiment {
                 std: input.pixel_std,
             },
             flip: fraction("input.prob", input.prob)?,
-            padding: at_most("input.padding", input.padding, *SIDES.end())?,
+            padding: at_most("input.padding", input.padding, *IMAGE_SIDES.end())?,
             erasing: fraction("input.re_prob", input.re_prob)?,
         })
     }
@@ -174,10 +188,12 @@ impl Experiment {
         let solver = &self.solver;
         let decay = match solver.lr_scheduler_name.as_str() {
             "multistep_lr" => {
-                Decay::MultiStep { milestones: solver.lr_steps.clone(), gamma: solver.gamma }
+                let gamma = not_negative("solver.gamma", solver.gamma)?;
+                Decay::MultiStep { milestones: solver.lr_steps.clone(), gamma }
             }
             "cosine_annealing" => {
-                Decay::Cosine { min_lr: solver.min_lr, max_epochs: solver.max_epochs }
+                let min_lr = not_negative("solver.min_lr", solver.min_lr)?;
+                Decay::Cosine { min_lr, max_epochs: solver.max_epochs }
             }
             other => {
                 let reason = "must be `multistep_lr` or `cosine_annealing`";
@@ -223,14 +239,15 @@ fn fraction(key: &'static str, value: f64) -> Result<f64, Error> {
 /// More threads than this only wait for each other.
 const MAX_WORKERS: usize = 256;
 
-/// Smallest side that survives the five halvings of a ResNet, and the largest that makes sense.
-const SIDES: std::ops::RangeInclusive<usize> = 16..=4096;
-
 fn size(key: &'static str, size: [usize; 2]) -> Result<[usize; 2], Error> {
-    if size.iter().all(|side| SIDES.contains(side)) {
+    if size.iter().all(|side| IMAGE_SIDES.contains(side)) {
         Ok(size)
     } else {
-        let reason = format!("both sides must lie between {} and {}", SIDES.start(), SIDES.end());
+        let reason = format!(
+            "both sides must lie between {} and {}",
+            IMAGE_SIDES.start(),
+            IMAGE_SIDES.end()
+        );
         Err(setting(key, format!("{size:?}"), &reason))
     }
 }

@@ -1,12 +1,13 @@
 //! Training: epochs, evaluations, checkpoints, the log; interrupted and resumed at any step.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use centroids_core::{Report, Unit};
-use centroids_data::{Dataset, Split};
+use centroids_core::{CamId, CameraRule, Pid, Report, Unit};
+use centroids_data::{Dataset, ImageRecord, Split};
 use centroids_model::{Checkpoint, EpochEnd, EpochMetrics, StepReport, Trainer};
 
 use super::{Question, embed_records, evaluate_all};
@@ -76,10 +77,13 @@ pub fn train(
     let dataset = experiment.source()?.load()?;
     let device = experiment.parse_device()?;
     let records = train_records(&dataset)?;
+    check_queries(&dataset, experiment.cameras()?)?;
     let trainer = Trainer::new(experiment.train_config()?, records, &device)?;
-    let run = RunDir::create(output_dir, experiment)?;
+    let run = RunDir::create(output_dir)?;
+    let _lock = run.lock()?;
     let mut training = Training { experiment, run, dataset, trainer, observer };
     training.save(&training.run.last())?;
+    training.run.begin(experiment)?;
     let outcome = training.go(stop)?;
     Ok((training.run, outcome))
 }
@@ -94,14 +98,15 @@ pub fn resume(
     stop: &AtomicBool,
     observer: &mut Observer<'_>,
 ) -> Result<(RunDir, Outcome), Error> {
+    let _lock = run.lock()?;
     let experiment = Experiment::read(&run.config())?;
     experiment.check()?;
     let dataset = experiment.source()?.load()?;
     let device = experiment.parse_device()?;
     let checkpoint = Checkpoint::load(&run.last())?;
-    run.forget_from(checkpoint.position.epoch)?;
     let records = train_records(&dataset)?;
     let trainer = Trainer::resume(experiment.train_config()?, records, &device, &checkpoint)?;
+    run.forget_from(checkpoint.position.epoch)?;
     let mut training = Training { experiment: &experiment, run, dataset, trainer, observer };
     let outcome = training.go(stop)?;
     Ok((training.run, outcome))
@@ -123,12 +128,36 @@ pub fn untrained(
     reports(experiment, &dataset, &trainer, stop, observer)
 }
 
-fn train_records(dataset: &Dataset) -> Result<Vec<centroids_data::ImageRecord>, Error> {
+fn train_records(dataset: &Dataset) -> Result<Vec<ImageRecord>, Error> {
     if dataset.train.is_empty() {
         let reason = "has no training images".to_owned();
         return Err(Error::Run { path: dataset.root.clone(), reason });
     }
     Ok(dataset.train.clone())
+}
+
+/// A training whose evaluations could only fail is refused before it starts.
+fn check_queries(dataset: &Dataset, rule: CameraRule) -> Result<(), Error> {
+    let mut cameras: BTreeMap<Pid, BTreeSet<Option<CamId>>> = BTreeMap::new();
+    for image in &dataset.gallery {
+        cameras.entry(image.pid).or_default().insert(image.camid);
+    }
+    let counts = |query: &ImageRecord, camid: &Option<CamId>| {
+        rule == CameraRule::Any || !CamId::same(query.camid, *camid)
+    };
+    let has_match = |query: &ImageRecord| {
+        let images = cameras.get(&query.pid).into_iter().flatten();
+        images.into_iter().any(|camid| counts(query, camid))
+    };
+    let (queries, gallery) = (&dataset.query, &dataset.gallery);
+    if queries.is_empty() || gallery.is_empty() || queries.iter().any(has_match) {
+        return Ok(());
+    }
+    let reason = format!(
+        "no query has a match in the gallery under the camera rule `{rule}`, so nothing could be \
+         evaluated; correct the dataset or test.cameras"
+    );
+    Err(Error::Run { path: dataset.root.clone(), reason })
 }
 
 /// A run in progress.
@@ -231,7 +260,7 @@ impl Training<'_, '_> {
     }
 
     fn save(&self, path: &Path) -> Result<(), Error> {
-        Ok(self.trainer.checkpoint(self.experiment.to_toml()).save(path)?)
+        Ok(self.trainer.checkpoint(self.experiment.to_toml()?)?.save(path)?)
     }
 }
 
