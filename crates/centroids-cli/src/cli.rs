@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use centroids::core::{CameraRule, CentroidOf, Distance, Preset, Unit};
+use centroids::core::{CameraRule, CentroidOf, Distance, Metric, Preset, Unit};
 use centroids::data::{Layout, Split};
 use clap::{Args, Parser, Subcommand};
 
@@ -141,20 +141,25 @@ pub(crate) struct LayoutArgs {
 /// How vectors are compared.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct MetricArgs {
-    /// euclidean (squared) or cosine.
-    #[arg(long, default_value = "euclidean")]
-    pub(crate) distance: Distance,
-    /// Divide vectors by their length first.
-    #[arg(long, default_value = "true", action = clap::ArgAction::Set, value_name = "BOOL")]
-    pub(crate) normalize: bool,
+    /// euclidean (squared) or cosine [default: euclidean, with a run or model its own]
+    #[arg(long)]
+    pub(crate) distance: Option<Distance>,
+    /// Divide vectors by their length first [default: true, with a run or model as it was trained]
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) normalize: Option<bool>,
     /// Average raw embeddings, then normalise (the reference), or average unit ones.
     #[arg(long, default_value = "raw", value_name = "raw|unit")]
     pub(crate) centroid_of: CentroidOf,
 }
 
-impl From<MetricArgs> for centroids::core::Metric {
-    fn from(MetricArgs { distance, normalize, centroid_of }: MetricArgs) -> Self {
-        Self { distance, normalize, centroid_of }
+impl MetricArgs {
+    /// What was typed, over `default`.
+    pub(crate) fn over(self, default: Metric) -> Metric {
+        Metric {
+            distance: self.distance.unwrap_or(default.distance),
+            normalize: self.normalize.unwrap_or(default.normalize),
+            centroid_of: self.centroid_of,
+        }
     }
 }
 
@@ -198,7 +203,8 @@ pub(crate) struct SearchArgs {
 
 /// Measure a search: mAP, mINP, rank-k.
 ///
-/// From two embedding files, or from a run, whose dataset is embedded first.
+/// From two embedding files, or from a run, whose dataset is embedded first and whose settings are
+/// the defaults of --cameras, --distance and --normalize.
 ///
 /// `--unit` says what is ranked: instance (images), nearest and centroid (identities). An identity
 /// mAP is no image mAP: only figures of the same unit and camera rule can be compared, and nearest
@@ -232,9 +238,9 @@ pub(crate) struct EvaluateArgs {
     /// instance, nearest, centroid or all.
     #[arg(long, default_value = "all", value_parser = parse_units, value_name = "UNIT")]
     pub(crate) unit: OneOrAll<Unit>,
-    /// market, cross, any or all.
-    #[arg(long, default_value = "market", value_parser = parse_rules, value_name = "RULE")]
-    pub(crate) cameras: OneOrAll<CameraRule>,
+    /// market, cross, any or all [default: market, with --run the run's]
+    #[arg(long, value_parser = parse_rules, value_name = "RULE")]
+    pub(crate) cameras: Option<OneOrAll<CameraRule>>,
     /// The reference's protocol instead: paper or paper-as-published.
     #[arg(long, conflicts_with_all = ["unit", "cameras"])]
     pub(crate) preset: Option<Preset>,

@@ -209,34 +209,46 @@ impl Embeddings {
     /// Sets whose identities are names number them on their own, so the same number may mean two
     /// things. Names that `from` does not know get numbers above all of its own. Junk stays junk,
     /// and a pid without a name keeps its number unless `from` uses that number for a name. Where
-    /// one of the sets has no names, numbers are the identities and nothing changes.
+    /// only one of the sets has names, the numbers of the other are its names; where none has,
+    /// nothing changes.
     pub fn adopt_pid_numbers(&mut self, from: &Self) {
-        if self.pid_names.is_empty() || from.pid_names.is_empty() {
+        if self.pid_names.is_empty() && from.pid_names.is_empty() {
             return;
         }
+        self.pid_names = self.all_pid_names();
+        let from_names = from.all_pid_names();
         let mut known = BTreeMap::new();
-        for (&pid, name) in &from.pid_names {
+        for (&pid, name) in &from_names {
             known.entry(name.as_str()).or_insert(pid);
         }
-        let used = self.pids.iter().chain(&from.pids).chain(from.pid_names.keys());
+        let used = self.pids.iter().chain(&from.pids).chain(from_names.keys());
         let mut fresh = used.max().map_or(0, |pid| pid.0) + 1;
         let mut next_fresh = || {
             fresh += 1;
             Pid(fresh - 1)
         };
         let mut renumbered = BTreeMap::from([(Pid::JUNK, Pid::JUNK)]);
-        let mut names = from.pid_names.clone();
+        let mut names = from_names.clone();
         for (&pid, name) in &self.pid_names {
             let number = known.get(name.as_str()).copied().unwrap_or_else(&mut next_fresh);
             renumbered.entry(pid).or_insert(number);
             names.insert(number, name.clone());
         }
         for pid in &mut self.pids {
-            *pid = *renumbered.entry(*pid).or_insert_with(|| {
-                if from.pid_names.contains_key(pid) { next_fresh() } else { *pid }
-            });
+            *pid = *renumbered
+                .entry(*pid)
+                .or_insert_with(|| if from_names.contains_key(pid) { next_fresh() } else { *pid });
         }
         self.pid_names = names;
+    }
+
+    /// The names, or for a set without any the numbers as text.
+    fn all_pid_names(&self) -> BTreeMap<Pid, String> {
+        if !self.pid_names.is_empty() {
+            return self.pid_names.clone();
+        }
+        let named = self.pids.iter().filter(|&&pid| pid != Pid::JUNK);
+        named.map(|&pid| (pid, pid.to_string())).collect()
     }
 }
 
@@ -323,9 +335,21 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_where_one_side_has_no_names() {
-        let mut query = set(&[1, 2]).with_pid_names(names(&[(1, "bag"), (2, "hat")]));
-        query.adopt_pid_numbers(&set(&[4]));
-        assert_eq!(query.pids(), [Pid(1), Pid(2)]);
+    fn a_number_is_its_own_name_where_the_other_side_has_names() {
+        let numbered = set(&[7, 9, -1]);
+        let mut named = set(&[1, 2, 3]).with_pid_names(names(&[(1, "7"), (2, "hat"), (3, "9")]));
+        named.adopt_pid_numbers(&numbered);
+        assert_eq!((named.pids()[0], named.pids()[2]), (Pid(7), Pid(9)));
+        assert!(!numbered.pids().contains(&named.pids()[1]));
+
+        let mut numbered = numbered;
+        let named = set(&[1, 2]).with_pid_names(names(&[(1, "9"), (2, "hat")]));
+        numbered.adopt_pid_numbers(&named);
+        assert_eq!((numbered.pids()[1], numbered.pids()[2]), (Pid(1), Pid::JUNK));
+        assert!(!named.pids().contains(&numbered.pids()[0]));
+
+        let mut alone = set(&[4]);
+        alone.adopt_pid_numbers(&set(&[5]));
+        assert_eq!(alone.pids(), [Pid(4)]);
     }
 }

@@ -48,16 +48,19 @@ impl fmt::Display for CamId {
 /// Numbers identities that are known by name, such as the folders of a catalogue.
 ///
 /// Names that are all whole numbers are the pids themselves, and the returned map is empty.
-/// Otherwise the distinct names are numbered from 1 in sorted order, and the map leads back.
+/// Otherwise the distinct names are numbered from 1 in sorted order, and the map leads back; `-1`
+/// stays junk.
 pub fn pids_from_names(names: &[impl AsRef<str>]) -> (Vec<Pid>, BTreeMap<Pid, String>) {
     let whole: Option<Vec<Pid>> =
         names.iter().map(|name| name.as_ref().parse().ok().map(Pid)).collect();
     if let Some(pids) = whole {
         return (pids, BTreeMap::new());
     }
-    let distinct: BTreeSet<&str> = names.iter().map(AsRef::as_ref).collect();
+    let junk = |name: &str| name.parse() == Ok(Pid::JUNK.0);
+    let distinct: BTreeSet<&str> =
+        names.iter().map(AsRef::as_ref).filter(|name| !junk(name)).collect();
     let number: BTreeMap<&str, Pid> = distinct.into_iter().zip((1..).map(Pid)).collect();
-    let pids = names.iter().map(|name| number[name.as_ref()]).collect();
+    let pids = names.iter().map(|name| *number.get(name.as_ref()).unwrap_or(&Pid::JUNK)).collect();
     (pids, number.into_iter().map(|(name, pid)| (pid, name.to_owned())).collect())
 }
 

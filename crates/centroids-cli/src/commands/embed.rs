@@ -1,6 +1,7 @@
 //! `centroids embed`
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{bail, ensure};
@@ -61,21 +62,28 @@ fn absolute(model: &ModelFile) -> anyhow::Result<String> {
     Ok(std::path::absolute(&model.path)?.to_string_lossy().into_owned())
 }
 
-/// The images of all inputs. Where the inputs number their identities each for itself, they are
-/// numbered anew by name.
+/// The images of all inputs. Numbered identities keep their numbers; as soon as one input names its
+/// identities, all are numbered anew by name (a number being its own name). Junk stays junk.
 fn gather(arguments: &EmbedArgs) -> anyhow::Result<(Vec<ImageRecord>, BTreeMap<Pid, String>)> {
     let pattern = arguments.layout.camera_pattern.as_deref();
-    let of = |input| records_of(input, arguments.layout.layout, arguments.split, pattern);
+    let of = |input: &PathBuf| records_of(input, arguments.layout.layout, arguments.split, pattern);
     if let [one] = arguments.inputs.as_slice() {
         return Ok(of(one)?);
     }
+    let sets = arguments.inputs.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    if sets.iter().all(|(_, names)| names.is_empty()) {
+        let all = sets.into_iter().flat_map(|(records, _)| records).collect();
+        return Ok((all, BTreeMap::new()));
+    }
     let (mut all, mut numbers) = (Vec::new(), BTreeMap::new());
-    for input in &arguments.inputs {
-        let (records, names) = of(input)?;
+    for (records, names) in sets {
         for mut record in records {
-            let name = names.get(&record.pid).cloned().unwrap_or_else(|| record.pid.to_string());
-            let next = Pid(numbers.len() as i64);
-            record.pid = *numbers.entry(name).or_insert(next);
+            if record.pid != Pid::JUNK {
+                let name = names.get(&record.pid).cloned();
+                let name = name.unwrap_or_else(|| record.pid.to_string());
+                let next = Pid(numbers.len() as i64 + 1);
+                record.pid = *numbers.entry(name).or_insert(next);
+            }
             all.push(record);
         }
     }

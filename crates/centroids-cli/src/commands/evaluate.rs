@@ -11,38 +11,53 @@ use centroids::pipeline::{ModelFile, Question, embed_records, evaluate_all, open
 use comfy_table::Table;
 use serde_json::json;
 
-use crate::cli::{EvaluateArgs, OneOrAll};
+use crate::cli::{EvaluateArgs, LayoutArgs, OneOrAll};
 use crate::output::{Output, table};
 use crate::progress::Counter;
 
 const RANKS: [usize; 5] = [1, 5, 10, 20, 50];
 
 pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let questions = questions(&arguments);
-    let (query, gallery) = match (&arguments.query, &arguments.gallery, &arguments.run) {
-        (Some(query), Some(gallery), _) => (Embeddings::load(query)?, Embeddings::load(gallery)?),
-        (_, _, Some(run)) => {
-            let model = open_model(run, &parse_device(&arguments.device)?)?;
-            let source = source(&arguments, &model.experiment)?;
-            (
-                embed(&model, &source, Split::Query, output)?,
-                embed(&model, &source, Split::Gallery, output)?,
-            )
-        }
-        _ => bail!("give --query and --gallery, or --run"),
-    };
+    let (query, gallery, experiment) = inputs(&arguments, output)?;
+    let (rule, metric) = (experiment.cameras()?, arguments.metric.over(experiment.metric()?));
+    let questions = questions(&arguments, rule);
     if !query.model().is_empty() && !gallery.model().is_empty() && query.model() != gallery.model()
     {
         let (q, g) = (query.model(), gallery.model());
         output.note(format!("warning: query was embedded with {q}, gallery with {g}"));
     }
-    let reports = evaluate_all(&query, &gallery, &questions, &arguments.metric.into())?;
+    let reports = evaluate_all(&query, &gallery, &questions, &metric)?;
     show_reports(&reports, output);
     output.value(&json!({ "results": reports }));
     Ok(ExitCode::SUCCESS)
 }
 
-fn questions(arguments: &EvaluateArgs) -> Vec<Question> {
+/// Query, gallery, and the settings whose protocol is the default.
+fn inputs(
+    arguments: &EvaluateArgs,
+    output: &Output,
+) -> anyhow::Result<(Embeddings, Embeddings, Experiment)> {
+    match (&arguments.query, &arguments.gallery, &arguments.run) {
+        (Some(query), Some(gallery), _) => {
+            let LayoutArgs { layout, camera_pattern } = &arguments.layout;
+            if layout.is_some() || camera_pattern.is_some() {
+                bail!("--layout and --camera-pattern go with --run; embedding files have neither");
+            }
+            let query = Embeddings::load(query)?;
+            Ok((query, Embeddings::load(gallery)?, Experiment::default()))
+        }
+        (_, _, Some(run)) => {
+            let model = open_model(run, &parse_device(&arguments.device)?)?;
+            let source = source(arguments, &model.experiment)?;
+            let query = embed(&model, &source, Split::Query, output)?;
+            let gallery = embed(&model, &source, Split::Gallery, output)?;
+            Ok((query, gallery, model.experiment))
+        }
+        _ => bail!("give --query and --gallery, or --run"),
+    }
+}
+
+fn questions(arguments: &EvaluateArgs, rule: CameraRule) -> Vec<Question> {
     if let Some(preset) = arguments.preset {
         return vec![Question::Preset(preset)];
     }
@@ -50,7 +65,7 @@ fn questions(arguments: &EvaluateArgs) -> Vec<Question> {
         OneOrAll::One(unit) => vec![unit],
         OneOrAll::All => Unit::ALL.to_vec(),
     };
-    let rules = match arguments.cameras {
+    let rules = match arguments.cameras.unwrap_or(OneOrAll::One(rule)) {
         OneOrAll::One(rule) => vec![rule],
         OneOrAll::All => CameraRule::ALL.to_vec(),
     };
@@ -58,15 +73,22 @@ fn questions(arguments: &EvaluateArgs) -> Vec<Question> {
 }
 
 fn source(arguments: &EvaluateArgs, experiment: &Experiment) -> anyhow::Result<DatasetSource> {
-    let Some(root) = &arguments.dataset else {
-        return Ok(experiment.source()?);
+    let LayoutArgs { layout, camera_pattern } = &arguments.layout;
+    let mut source = match &arguments.dataset {
+        None => experiment.source()?,
+        Some(root) => {
+            let layout = layout.map_or_else(|| Layout::detect(root), Ok)?;
+            let holdout = experiment.datasets.holdout;
+            DatasetSource { holdout, ..DatasetSource::new(layout, root) }
+        }
     };
-    let layout = match arguments.layout.layout {
-        Some(layout) => layout,
-        None => Layout::detect(root)?,
-    };
-    let camera_pattern = arguments.layout.camera_pattern.clone();
-    Ok(DatasetSource { camera_pattern, ..DatasetSource::new(layout, root) })
+    if let Some(layout) = layout {
+        source.layout = *layout;
+    }
+    if let Some(pattern) = camera_pattern {
+        source.camera_pattern = Some(pattern.clone());
+    }
+    Ok(source)
 }
 
 fn embed(

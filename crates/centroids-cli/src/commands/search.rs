@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: SearchArgs, output: &Output) -> anyhow::Result<Exit
         k: arguments.k,
         camera: arguments.camera.map(CamId),
         unit: arguments.unit,
-        metric: arguments.metric.into(),
+        metric: arguments.metric.over(model.experiment.metric()?),
     };
     let results = search_images(&model, &arguments.gallery, &gallery, &arguments.image, &options)?;
     for result in &results {

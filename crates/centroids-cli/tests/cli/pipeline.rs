@@ -295,3 +295,78 @@ fn search_prints_a_table_for_each_picture() {
         }
     }
 }
+
+/// A folder `<identity>/<picture>` of the first pictures of the catalogue's gallery.
+fn folder_of(root: &Path, identities: &[(&str, usize)]) {
+    let files = pictures(&Shared::get().catalogue().join("bounding_box_test"));
+    for (identity, picture) in identities {
+        fs::create_dir_all(root.join(identity)).unwrap();
+        fs::copy(&files[*picture], root.join(identity).join(format!("{picture}.jpg"))).unwrap();
+    }
+}
+
+fn pids(file: &Path) -> Vec<i64> {
+    let set = centroids::core::Embeddings::load(file).unwrap();
+    set.pids().iter().map(|pid| pid.0).collect()
+}
+
+#[test]
+fn several_inputs_agree_on_identities() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let embed = |inputs: &[&str], out: &str| {
+        let mut command = centroids(["embed", "--model"]);
+        command.arg(Shared::get().run()).args(inputs.iter().map(|input| path(input)));
+        command.arg("--out").arg(path(out)).assert().success();
+        path(out)
+    };
+    folder_of(&path("a"), &[("7", 1), ("12", 2)]);
+    folder_of(&path("b"), &[("12", 3), ("-1", 4)]);
+    folder_of(&path("named"), &[("hat", 5), ("12", 6)]);
+    assert_eq!(pids(&embed(&["a", "b"], "numbers.safetensors")), [12, 7, 12]);
+
+    let mixed = embed(&["a", "named"], "mixed.safetensors");
+    let numbers = pids(&mixed);
+    assert_eq!((numbers[0], numbers.len()), (numbers[2], 4), "12 is 12 in both");
+    assert!(numbers[1] != numbers[3] && numbers[1] != numbers[0]);
+
+    // The same file name in two folders is two products.
+    folder_of(&path("c/x"), &[("", 1)]);
+    folder_of(&path("d/x"), &[("", 2)]);
+    fs::rename(path("d/x/2.jpg"), path("d/x/1.jpg")).unwrap();
+    let twins = pids(&embed(&["c/x/1.jpg", "d/x/1.jpg"], "twins.safetensors"));
+    assert_ne!(twins[0], twins[1]);
+
+    let query = embed(&["a"], "query.safetensors");
+    let arguments = ["evaluate", "--cameras", "any", "--query"].map(Into::into).into_iter();
+    let files = [query, "--gallery".into(), mixed];
+    let result = json(arguments.chain(files.map(std::path::PathBuf::into_os_string)));
+    assert_eq!(result["results"][0]["valid_queries"], 2);
+}
+
+#[test]
+fn a_manifest_is_an_input_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    folder_of(&folder.path().join("p"), &[("1", 1), ("2", 2)]);
+    let manifest = folder.path().join("list.csv");
+    let rows = "path,pid,camid,split\np/1/1.jpg,5,0,gallery\np/2/2.jpg,6,1,gallery\n";
+    fs::write(&manifest, rows).unwrap();
+    let out = folder.path().join("out.safetensors");
+    let mut command = centroids(["embed", "--model"]);
+    command.arg(Shared::get().run()).arg(&manifest).arg("--out").arg(&out).assert().success();
+    assert_eq!(pids(&out), [5, 6]);
+}
+
+#[test]
+fn evaluating_a_run_follows_its_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let settings = ["SOLVER.MAX_EPOCHS", "1", "SOLVER.DISTANCE_FUNC", "cosine"];
+    let settings = [&settings[..], &["TEST.FEAT_NORM", "False", "TEST.CAMERAS", "any"]].concat();
+    crate::catalogue::train(&Shared::get().catalogue(), &run, &settings).success();
+    let logged: Value =
+        serde_json::from_slice(&fs::read(run.join("evaluation.json")).unwrap()).unwrap();
+    let run = run.to_str().unwrap();
+    assert_eq!(json(["evaluate", "--run", run]), logged);
+    assert_ne!(json(["evaluate", "--run", run, "--cameras", "market"]), logged);
+}

@@ -16,25 +16,30 @@ pub(super) struct NamedImage {
 }
 
 /// The same images with numbers, in the same order, and the names of identities that were no
-/// numbers (see [`pids_from_names`]). Cameras likewise: numbers stay, other texts are numbered from
-/// 0 by sorted name.
+/// numbers (see [`pids_from_names`]). A camera that is a number keeps it, −1 is unknown, any other
+/// text gets a number of its own that is the same in every dataset.
 pub(super) fn number(images: Vec<NamedImage>) -> (Vec<ImageRecord>, BTreeMap<Pid, String>) {
     let names: Vec<&str> = images.iter().map(|image| image.pid.as_str()).collect();
     let (pids, pid_names) = pids_from_names(&names);
-    let camids = camids_from_names(&images);
-    let numbered = images.into_iter().zip(pids).zip(camids);
-    let record =
-        |((image, pid), camid): ((NamedImage, _), _)| ImageRecord { path: image.path, pid, camid };
-    (numbered.map(record).collect(), pid_names)
+    let record = |(image, pid): (NamedImage, Pid)| {
+        let camid = image.camera.as_deref().and_then(camera);
+        ImageRecord { path: image.path, pid, camid }
+    };
+    (images.into_iter().zip(pids).map(record).collect(), pid_names)
 }
 
-fn camids_from_names(images: &[NamedImage]) -> Vec<Option<CamId>> {
-    let known: Vec<&str> = images.iter().filter_map(|image| image.camera.as_deref()).collect();
-    let (numbers, names) = pids_from_names(&known);
-    let first = if names.is_empty() { 0 } else { 1 };
-    let mut camids =
-        numbers.into_iter().map(|number| u32::try_from(number.0 - first).ok().map(CamId));
-    images.iter().map(|image| image.camera.as_ref().and_then(|_| camids.next().flatten())).collect()
+/// Cameras have no names in embedding files, and query and gallery are often read apart: the number
+/// of a text must not depend on the other texts. It is a hash (32-bit FNV-1a), far from small
+/// numbers; that two of a thousand cameras share one has a chance of 1 in 4,000.
+fn camera(name: &str) -> Option<CamId> {
+    if let Ok(number) = name.parse() {
+        return Some(CamId(number));
+    }
+    let hash = || {
+        name.bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    };
+    (name.trim() != "-1").then(|| CamId(hash() | 1 << 31))
 }
 
 #[cfg(test)]
@@ -56,7 +61,11 @@ mod tests {
     fn integers_stay_and_texts_are_counted() {
         let (numbers, names) =
             numbered(&[("0012", Some("left")), ("-1", Some("back")), ("7", None)]);
-        assert_eq!(numbers, [(12, Some(1)), (-1, Some(0)), (7, None)]);
+        let [left, back] = ["left", "back"].map(|name| camera(name).map(|camid| camid.0));
+        assert_eq!(numbers, [(12, left), (-1, back), (7, None)]);
+        assert!(left != back && left > Some(1_000_000));
+        assert_eq!(camera("-1"), None);
+        assert!(camera("-5").is_some() && camera("4294967296").is_some());
         assert!(names.is_empty());
         let (numbers, names) = numbered(&[("hat", Some("3")), ("7", Some("12"))]);
         assert_eq!(numbers, [(2, Some(3)), (1, Some(12))]);

@@ -119,10 +119,10 @@ fn a_folder_with_splits_keeps_integer_names_as_pids() {
         DatasetSource { camera_pattern: pattern, ..DatasetSource::new(Layout::Folder, dir.path()) };
     let dataset = source.load().unwrap();
     assert_eq!(pids(&dataset.train), [12, 12, 3]);
-    assert_eq!(summary(&dataset.query), [("left_1.png".into(), 40, Some(0))]);
+    assert_eq!(summary(&dataset.query), [("left_1.png".into(), 40, Some(2_454_383_728))]);
     assert_eq!(
         summary(&dataset.gallery),
-        [("right_1.png".into(), 40, Some(1)), ("x.png".into(), 40, None)]
+        [("right_1.png".into(), 40, Some(4_175_637_989)), ("x.png".into(), 40, None)]
     );
     assert!(dataset.pid_names.is_empty());
     assert_odd(&dataset, &["train: images outside of any identity's folder", "loose.png"]);
@@ -218,7 +218,10 @@ fn a_jsonl_manifest_may_name_identities() {
     let (_dir, path) = manifest_tree("list.jsonl", &rows.join("\n"));
     let dataset = load(Layout::Manifest, &path).unwrap();
     assert_eq!(dataset.pid_names.get(&Pid(2)).map(String::as_str), Some("hat"));
-    assert_eq!((dataset.train[0].pid, dataset.gallery[0].camid), (Pid(2), Some(CamId(0))));
+    assert_eq!(
+        (dataset.train[0].pid, dataset.gallery[0].camid),
+        (Pid(2), Some(CamId(2_717_234_985)))
+    );
     assert_odd(&dataset, &["query: no images"]);
 }
 

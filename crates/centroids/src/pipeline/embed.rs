@@ -78,7 +78,7 @@ pub fn embed_records(
 /// The images of `input`: one file, a list (`.txt`, a path per line), or a dataset.
 ///
 /// `split` takes one split of a dataset; without it a plain folder or manifest gives all its
-/// images. Images directly in the folder are identities of their own, named by their file.
+/// images. Images directly in the folder are identities of their own, named by their path.
 ///
 /// # Errors
 /// A missing input, one without images, a dataset with several splits and none chosen.
@@ -88,6 +88,7 @@ pub fn records_of(
     split: Option<Split>,
     camera_pattern: Option<&str>,
 ) -> Result<(Vec<ImageRecord>, BTreeMap<Pid, String>), Error> {
+    let undecided = layout.is_none() && split.is_none() && camera_pattern.is_none();
     if input.is_file() && layout.is_none() {
         match input.extension().and_then(|extension| extension.to_str()) {
             Some("csv" | "jsonl") => {}
@@ -95,7 +96,7 @@ pub fn records_of(
             _ => return Ok(each_its_own(vec![input.to_owned()])),
         }
     }
-    if layout.is_none() && split.is_none() && camera_pattern.is_none() && is_flat(input)? {
+    if undecided && input.is_dir() && is_flat(input)? {
         return Ok(each_its_own(list_images(input)?));
     }
     let layout = match layout {
@@ -136,6 +137,7 @@ fn listed(list: &Path) -> Result<(Vec<ImageRecord>, BTreeMap<Pid, String>), Erro
     let text = std::fs::read_to_string(list)
         .map_err(|source| Error::Read { path: list.to_owned(), source })?;
     let base = list.parent().unwrap_or(Path::new(""));
+    let text = text.trim_start_matches('\u{feff}'); // a byte order mark
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let paths: Vec<PathBuf> = lines.map(|line| base.join(line)).collect();
     if paths.is_empty() {
@@ -147,7 +149,7 @@ fn listed(list: &Path) -> Result<(Vec<ImageRecord>, BTreeMap<Pid, String>), Erro
 
 fn each_its_own(paths: Vec<PathBuf>) -> (Vec<ImageRecord>, BTreeMap<Pid, String>) {
     let pids = || (0..).map(Pid);
-    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = |path: &PathBuf| path.to_string_lossy().into_owned();
     let names = pids().zip(paths.iter().map(name)).collect();
     let record = |(path, pid)| ImageRecord { path, pid, camid: None };
     (paths.into_iter().zip(pids()).map(record).collect(), names)
