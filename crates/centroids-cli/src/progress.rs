@@ -88,7 +88,9 @@ impl<'a> Training<'a> {
                 if *skipped > 0 {
                     self.say(format!("{skipped} identities have one image and are left out"));
                 }
-                if *epoch > 0 {
+                if *epoch >= self.epochs {
+                    self.say("all epochs are done; evaluating once more".to_owned());
+                } else if *epoch > 0 {
                     self.say(format!("continuing after epoch {epoch}"));
                 }
             }

@@ -10,7 +10,8 @@ use centroids_core::Pid;
 use rayon::prelude::*;
 
 use crate::dataset::{Dataset, Split};
-use crate::decode::format_of;
+use crate::decode::{DEFAULT_MAX_PIXELS, decode_file, format_of};
+
 use crate::listing::Listing;
 use crate::record::ImageRecord;
 
@@ -30,8 +31,8 @@ pub(crate) fn of_records(dataset: &Dataset) -> Vec<String> {
     found
 }
 
-/// Oddities that need a look into the files: empty ones, such as are no images, and extensions that
-/// lie. Reads the first bytes of every file.
+/// Oddities that need a look into the files: empty ones, such as are no images, extensions that lie,
+/// and pictures that cannot be decoded. Decodes every file.
 pub fn inspect_files(dataset: &Dataset) -> Vec<String> {
     let mut found = Vec::new();
     for split in Split::ALL {
@@ -61,7 +62,11 @@ fn verdict(path: &Path) -> Option<&'static str> {
             Some(format) => {
                 let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
                 let fits = format.extensions_str().iter().any(|known| extension == **known);
-                (!fits).then_some("files whose extension is not that of their format")
+                match (fits, decode_file(path, DEFAULT_MAX_PIXELS)) {
+                    (_, Err(_)) => Some("pictures that are broken, cut off or too large"),
+                    (false, _) => Some("files whose extension is not that of their format"),
+                    (true, Ok(_)) => None,
+                }
             }
         },
     }

@@ -99,6 +99,13 @@ impl PkSampler {
         }
         let (drawn, skipped): (Vec<_>, Vec<_>) =
             groups.into_iter().partition(|(_, (_, records))| draws(records.len(), k) > 0);
+        if drawn.len() < 2 {
+            return refuse(
+                "fewer than 2 identities have 2 or more images: nothing can be learned from that, \
+                 add images"
+                    .into(),
+            );
+        }
         if drawn.len() < p * world {
             let most = drawn.len() / world;
             return refuse(format!(

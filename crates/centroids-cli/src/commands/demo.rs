@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use centroids::core::{CameraRule, Embeddings, Metric, Report, Unit};
 use centroids::data::synth::SynthConfig;
 use centroids::data::{Layout, RankRow, Split, write_rank_sheet};
@@ -54,6 +54,9 @@ fn experiment(arguments: &DemoArgs) -> Experiment {
 pub(crate) fn run(arguments: DemoArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let (start, stop) = (Instant::now(), stop_flag()?);
     let experiment = experiment(&arguments);
+    if let Ok(run) = RunDir::open(&experiment.output_dir) {
+        same_settings(&run, &experiment)?;
+    }
     make_catalogue(&arguments, output)?;
 
     output.note("\n1. How an untrained network does");
@@ -94,12 +97,20 @@ fn interrupted(arguments: &DemoArgs, output: &Output) -> ExitCode {
 
 fn make_catalogue(arguments: &DemoArgs, output: &Output) -> anyhow::Result<()> {
     let dir = arguments.dir.join("catalogue");
+    let made_with = format!("train-ids {}\nseed {}\n", arguments.train_ids, arguments.seed);
+    let memo = arguments.dir.join("catalogue.txt");
     if dir.is_dir() {
+        ensure!(
+            std::fs::read_to_string(&memo).is_ok_and(|text| text == made_with),
+            "{} was made with other settings; choose another --dir",
+            dir.display()
+        );
         output.note(format!("catalogue: {} (made before)", dir.display()));
         return Ok(());
     }
     std::fs::create_dir_all(&arguments.dir)
         .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
+    std::fs::write(&memo, made_with).with_context(|| format!("cannot write {}", memo.display()))?;
     let products = arguments.train_ids as usize;
     let config = SynthConfig {
         train_ids: products,
@@ -126,10 +137,7 @@ fn train(
     let mut progress = Training::new(output, experiment.solver.max_epochs);
     let mut observer = |event: centroids::pipeline::TrainEvent<'_>| progress.show(&event);
     let result = match RunDir::open(folder) {
-        Ok(run) => {
-            same_settings(&run, experiment)?;
-            centroids::resume(run, stop, &mut observer)
-        }
+        Ok(run) => centroids::resume(run, stop, &mut observer),
         Err(_) => centroids::train(experiment, folder, stop, &mut observer),
     };
     progress.finish();
@@ -140,7 +148,7 @@ fn train(
 }
 
 fn same_settings(run: &RunDir, experiment: &Experiment) -> anyhow::Result<()> {
-    anyhow::ensure!(
+    ensure!(
         Experiment::read(&run.config())? == *experiment,
         "{} was made with other settings; choose another --dir",
         run.path().display()

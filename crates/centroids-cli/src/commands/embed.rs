@@ -1,7 +1,7 @@
 //! `centroids embed`
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{bail, ensure};
@@ -20,6 +20,12 @@ pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitC
     ensure!(
         matches!(kind, Some("safetensors" | "npy")),
         "{}: the output must end in .safetensors or .npy",
+        arguments.out.display()
+    );
+    let folder = arguments.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    ensure!(
+        folder.is_none_or(Path::is_dir) && !arguments.out.is_dir(),
+        "{}: is a folder, or lies in a folder that does not exist",
         arguments.out.display()
     );
     let (records, names) = gather(&arguments)?;

@@ -49,6 +49,10 @@ fn model_path(arguments: &SearchArgs, gallery: &Embeddings) -> anyhow::Result<Pa
 /// Prints the hits of one picture.
 pub(crate) fn show(result: &SearchResult, gallery: &Embeddings, output: &Output) {
     output.line(result.query.display());
+    if result.hits.is_empty() {
+        output.line("nothing is left to find: look at -k and --camera");
+        return;
+    }
     let row = |hit: &Hit| {
         vec![
             hit.rank.to_string(),

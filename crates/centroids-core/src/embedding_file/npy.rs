@@ -4,7 +4,7 @@
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::{Failure, FileFault, numbers, write_atomically};
@@ -34,14 +34,23 @@ pub(super) fn read_pair(path: &Path) -> Result<Embeddings, Failure> {
     Ok(embeddings.with_pid_names(pid_names))
 }
 
+/// Writes both files and only then puts them in place, so that a full disk changes neither.
 pub(super) fn write_pair(embeddings: &Embeddings, path: &Path) -> Result<(), Failure> {
     let paths_file = paths_files(path).swap_remove(0);
-    write_atomically(&paths_file, |out| write_strings(out, embeddings.paths()))
-        .map_err(|source| Failure::Elsewhere(Error::Write { path: paths_file, source }))?;
+    for file in [path, &paths_file] {
+        if file.is_dir() {
+            let source = io::Error::from(io::ErrorKind::IsADirectory);
+            return Err(Failure::Elsewhere(Error::Write { path: file.into(), source }));
+        }
+    }
     write_atomically(path, |out: &mut dyn Write| {
         let shape = format!("({}, {})", embeddings.len(), embeddings.dim());
         write_header(out, "<f4", &shape)?;
-        numbers::write(out, embeddings.values(), f32::to_le_bytes)
+        numbers::write(out, embeddings.values(), f32::to_le_bytes)?;
+        out.flush()?;
+        write_atomically(&paths_file, |out| write_strings(out, embeddings.paths())).map_err(
+            |error| io::Error::new(error.kind(), format!("{}: {error}", paths_file.display())),
+        )
     })?;
     Ok(())
 }

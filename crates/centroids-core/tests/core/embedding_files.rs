@@ -108,7 +108,7 @@ fn files_that_are_not_there_name_themselves() {
     let message = load_error(Path::new("/nowhere/gallery.safetensors"));
     assert_eq!(message, "cannot read /nowhere/gallery.safetensors");
     let error = version_1_set().save(Path::new("/nowhere/gallery.npy")).unwrap_err();
-    assert_eq!(error.to_string(), "cannot write /nowhere/gallery_paths.npy");
+    assert_eq!(error.to_string(), "cannot write /nowhere/gallery.npy");
     let message = load_error(Path::new("gallery.parquet"));
     assert!(message.starts_with("gallery.parquet: embedding files end in .safetensors or .npy"));
 }

@@ -76,6 +76,9 @@ fn identities(
         "images outside of any identity's folder, left out",
         &loose,
     ));
+    if let Some(path) = held.iter().find(|path| path.to_str().is_none()) {
+        return Err(Error::layout(path, "its name is not UTF-8: rename the file or folder"));
+    }
     let named = |path: PathBuf| NamedImage {
         pid: identity(dir, &path),
         camera: pattern.and_then(|pattern| pattern.camera(&path)),

@@ -100,6 +100,10 @@ fn csv_rows(path: &Path) -> Result<Vec<Row>, Error> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let header = reader.headers().map_err(broken)?.clone();
     let column = |name: &str| header.iter().position(|field| field == name);
+    let twice = |name: &&str| header.iter().filter(|field| field == name).count() > 1;
+    if let Some(name) = COLUMNS.into_iter().chain(["camid"]).find(twice) {
+        return Err(refuse(1, format!("the header names {name} twice: keep one column")));
+    }
     let [path_at, pid_at, split_at] = COLUMNS.map(column);
     let (Some(path_at), Some(pid_at), Some(split_at)) = (path_at, pid_at, split_at) else {
         return Err(refuse(

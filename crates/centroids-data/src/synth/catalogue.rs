@@ -59,6 +59,9 @@ impl Default for SynthConfig {
     }
 }
 
+/// More than any catalogue has a use for, and far from what a number can hold.
+const MAX_PICTURES: usize = 10_000_000;
+
 /// Writes a catalogue into `dir`: `bounding_box_train`, `query` and `bounding_box_test` with JPEG
 /// files named like `0001_c1s1_000001_00.jpg`. The same configuration gives the same files.
 ///
@@ -91,6 +94,12 @@ fn check(config: &SynthConfig) -> Result<(), Error> {
     }
     if images_per_camera < 2 {
         return refuse("images_per_camera must be at least 2: one query and one for the gallery");
+    }
+    let products = train_ids.checked_add(test_ids);
+    let shots = products.and_then(|ids| ids.checked_mul(cameras)?.checked_mul(images_per_camera));
+    let pictures = shots.and_then(|n| n.checked_add(config.distractors)?.checked_add(config.junk));
+    if pictures.is_none_or(|n| n > MAX_PICTURES) {
+        return refuse("that makes more than 10 million pictures: lower the numbers");
     }
     match size.iter().all(|side| (8..=4096).contains(side)) {
         true => Ok(()),
