@@ -22,6 +22,17 @@ impl Experiment {
         self.cameras()?;
         self.parse_device()?;
         positive("test.ims_per_batch", self.test.ims_per_batch)?;
+        for (key, path) in
+            [("datasets.root_dir", &self.datasets.root_dir), ("output_dir", &self.output_dir)]
+        {
+            if path.to_str().is_none() {
+                return Err(setting(
+                    key,
+                    path.display(),
+                    "must be UTF-8 to be kept in config.toml",
+                ));
+            }
+        }
         if i64::try_from(self.seed).is_err() {
             let reason = format!("must be at most {}, the largest number TOML holds", i64::MAX);
             return Err(setting("seed", self.seed, &reason));
