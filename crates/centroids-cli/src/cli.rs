@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use centroids::core::{CameraRule, CentroidOf, Distance, Metric, Preset, Unit};
+use centroids::data::synth::SynthConfig;
 use centroids::data::{Layout, Split};
 use clap::{Args, Parser, Subcommand};
+use serde::{Deserialize, Serialize};
+
+use crate::values::{self, OneOrAll};
 
 /// Image retrieval by class centroids: train a network, embed images, search and evaluate by one
 /// mean embedding per identity.
@@ -25,6 +29,7 @@ pub(crate) struct Cli {
 
 /// Switches of every command.
 #[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Print results as JSON on stdout, and nothing else there.
     #[arg(long, global = true)]
@@ -48,7 +53,7 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
-/// Train a model, or continue an interrupted run.
+/// Train a model, or continue an interrupted run
 ///
 /// Writes a run folder: `config.toml` (every setting), `metrics.jsonl` (a line per epoch and per
 /// evaluation), `checkpoints/last.safetensors` and `best.safetensors`, `evaluation.json`.
@@ -88,7 +93,7 @@ pub(crate) struct TrainArgs {
     pub(crate) pairs: Vec<String>,
 }
 
-/// Turn images into embeddings.
+/// Turn images into embeddings
 ///
 /// The output file holds one row per readable image, in the order of the inputs: vector, identity,
 /// camera, path. `.safetensors` keeps everything; `.npy` writes the reference's pair of files.
@@ -112,8 +117,8 @@ pub(crate) struct EmbedArgs {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) layout: LayoutArgs,
-    /// The split of a dataset: train, query or gallery.
-    #[arg(long)]
+    /// The split of a dataset.
+    #[arg(long, value_parser = values::split())]
     pub(crate) split: Option<Split>,
     /// Images per forward pass; does not change the vectors [default: as in training]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
@@ -129,8 +134,8 @@ pub(crate) struct EmbedArgs {
 /// How a dataset lies on disk.
 #[derive(Args, Debug)]
 pub(crate) struct LayoutArgs {
-    /// market1501, dukemtmcreid, folder or manifest [default: recognised]
-    #[arg(long)]
+    /// How the dataset lies on disk [default: recognised]
+    #[arg(long, value_parser = values::layout())]
     pub(crate) layout: Option<Layout>,
     /// Layout folder: regular expression on the file name whose one group is the camera,
     /// e.g. '_(\d+)\.png'.
@@ -141,14 +146,14 @@ pub(crate) struct LayoutArgs {
 /// How vectors are compared.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct MetricArgs {
-    /// euclidean (squared) or cosine [default: euclidean, with a run or model its own]
-    #[arg(long)]
+    /// Distance of two vectors; euclidean is squared [default: euclidean, with a run or model its own]
+    #[arg(long, value_parser = values::distance())]
     pub(crate) distance: Option<Distance>,
     /// Divide vectors by their length first [default: true, with a run or model as it was trained]
     #[arg(long, value_name = "BOOL")]
     pub(crate) normalize: Option<bool>,
     /// Average raw embeddings, then normalise (the reference), or average unit ones.
-    #[arg(long, default_value = "raw", value_name = "raw|unit")]
+    #[arg(long, default_value = "raw", value_parser = values::centroid_of(), value_name = "KIND")]
     pub(crate) centroid_of: CentroidOf,
 }
 
@@ -163,7 +168,7 @@ impl MetricArgs {
     }
 }
 
-/// Find the identities nearest to pictures.
+/// Find the identities nearest to pictures
 ///
 /// The model that embedded the gallery embeds the pictures; it is found through the gallery file.
 /// Search is exact.
@@ -184,15 +189,15 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "RUN|FILE")]
     pub(crate) model: Option<PathBuf>,
     /// Hits per picture.
-    #[arg(short, default_value_t = 10, value_name = "N")]
-    pub(crate) k: usize,
+    #[arg(short, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) k: u32,
     /// Ignore gallery images of this camera (the one that took the pictures); cameras count from 0
     /// as in the embedding file, so c1 of Market-1501 is 0.
     #[arg(long, value_name = "C")]
     pub(crate) camera: Option<u32>,
     /// What is ranked: centroid (identities by their mean), nearest (identities by their nearest
     /// image), instance (images).
-    #[arg(long, default_value = "centroid")]
+    #[arg(long, default_value = "centroid", value_parser = values::unit())]
     pub(crate) unit: Unit,
     #[command(flatten)]
     pub(crate) metric: MetricArgs,
@@ -201,7 +206,7 @@ pub(crate) struct SearchArgs {
     pub(crate) device: String,
 }
 
-/// Measure a search: mAP, mINP, rank-k.
+/// Measure a search: mAP, mINP, rank-k
 ///
 /// From two embedding files, or from a run, whose dataset is embedded first and whose settings are
 /// the defaults of --cameras, --distance and --normalize.
@@ -217,6 +222,7 @@ pub(crate) struct SearchArgs {
 ///
 /// Examples:
 ///   centroids evaluate --run runs/omniglot
+///   centroids evaluate --run runs/market --dataset data/duke --layout dukemtmcreid
 ///   centroids evaluate --query q.safetensors --gallery g.safetensors --cameras all --json
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
@@ -235,14 +241,14 @@ pub(crate) struct EvaluateArgs {
     pub(crate) dataset: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) layout: LayoutArgs,
-    /// instance, nearest, centroid or all.
-    #[arg(long, default_value = "all", value_parser = parse_units, value_name = "UNIT")]
+    /// What is ranked.
+    #[arg(long, default_value = "all", value_parser = values::units())]
     pub(crate) unit: OneOrAll<Unit>,
-    /// market, cross, any or all [default: market, with --run the run's]
-    #[arg(long, value_parser = parse_rules, value_name = "RULE")]
+    /// Which images do not count because of their camera [default: market, with --run the run's]
+    #[arg(long, value_parser = values::camera_rules(), value_name = "RULE")]
     pub(crate) cameras: Option<OneOrAll<CameraRule>>,
-    /// The reference's protocol instead: paper or paper-as-published.
-    #[arg(long, conflicts_with_all = ["unit", "cameras"])]
+    /// The reference's centroid protocol instead.
+    #[arg(long, conflicts_with_all = ["unit", "cameras"], value_parser = values::preset())]
     pub(crate) preset: Option<Preset>,
     #[command(flatten)]
     pub(crate) metric: MetricArgs,
@@ -251,32 +257,13 @@ pub(crate) struct EvaluateArgs {
     pub(crate) device: String,
 }
 
-/// One value, or `all`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum OneOrAll<T> {
-    One(T),
-    All,
-}
-
-fn parse_units(text: &str) -> Result<OneOrAll<Unit>, String> {
-    one_or_all(text)
-}
-
-fn parse_rules(text: &str) -> Result<OneOrAll<CameraRule>, String> {
-    one_or_all(text)
-}
-
-fn one_or_all<T: std::str::FromStr<Err = centroids::core::Error>>(
-    text: &str,
-) -> Result<OneOrAll<T>, String> {
-    match text {
-        "all" => Ok(OneOrAll::All),
-        one => one.parse().map(OneOrAll::One).map_err(|error: T::Err| format!("{error}, all")),
-    }
-}
-
-/// Look at a dataset, or make one.
+/// Look at a dataset, or make one
+///
+/// Examples:
+///   centroids data inspect data/market1501
+///   centroids data synth data/catalogue
 #[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct DataArgs {
     #[command(subcommand)]
     pub(crate) command: DataCommand,
@@ -288,7 +275,7 @@ pub(crate) enum DataCommand {
     Synth(SynthArgs),
 }
 
-/// Show identities, images and cameras of every split, and everything odd.
+/// Show identities, images and cameras of every split, and everything odd
 ///
 /// Example:
 ///   centroids data inspect data/market1501 --deep
@@ -305,7 +292,7 @@ pub(crate) struct InspectArgs {
     pub(crate) deep: bool,
 }
 
-/// Draw a catalogue of made-up products, seen by several cameras, in the layout of Market-1501.
+/// Draw a catalogue of made-up products, seen by several cameras, in the layout of Market-1501
 ///
 /// The same numbers and seed give the same files. Train and test products are different ones.
 ///
@@ -318,47 +305,70 @@ pub(crate) struct SynthArgs {
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
     /// Products to learn from.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = SynthConfig::default().train_ids, value_name = "N")]
     pub(crate) train_ids: usize,
     /// Products to search.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = SynthConfig::default().test_ids, value_name = "N")]
     pub(crate) test_ids: usize,
     /// Cameras that see every product.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = SynthConfig::default().cameras, value_name = "N")]
     pub(crate) cameras: usize,
     /// Pictures by each camera of each product.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = SynthConfig::default().images_per_camera, value_name = "N")]
     pub(crate) images_per_camera: usize,
+    /// Gallery pictures of further products, which no query shows.
+    #[arg(long, default_value_t = SynthConfig::default().distractors, value_name = "N")]
+    pub(crate) distractors: usize,
+    /// Gallery pictures without a product, which an evaluation ignores.
+    #[arg(long, default_value_t = SynthConfig::default().junk, value_name = "N")]
+    pub(crate) junk: usize,
     /// Height and width in pixels.
-    #[arg(long, num_args = 2, default_values_t = [64, 64], value_names = ["H", "W"])]
+    #[arg(long, num_args = 2, default_values_t = SynthConfig::default().size, value_names = ["H", "W"])]
     pub(crate) size: Vec<usize>,
     /// Seed of everything.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
 }
 
-/// Make a catalogue, train on it, evaluate, and show what searches find.
+/// Make a catalogue, train on it, evaluate, and show what searches find
 ///
 /// Everything lies in one folder afterwards: `catalogue` (the pictures), `run` (the model),
-/// `gallery.safetensors`, `search.png` (three searches as pictures). An interrupted demo goes on
-/// when it is started again.
+/// `gallery.safetensors`, `search.png` (three searches as pictures), `demo.json` (the options).
+///
+/// An interrupted demo goes on when it is started again. A folder that holds anything else is left
+/// alone.
+///
+/// Examples:
+///   centroids demo
+///   centroids demo --dir /tmp/demo --epochs 12 --seed 1
 #[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct DemoArgs {
     /// Folder for everything.
     #[arg(long, default_value = "demo")]
     pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) options: DemoOptions,
+    /// Device: cpu, or cuda:N, rocm:N, vulkan:N, metal:N where compiled in.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+}
+
+/// What the result of a demo depends on.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DemoOptions {
     /// Seed of the pictures and of the training.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Epochs to train.
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) epochs: u32,
-    /// Products to learn from, and half as many again to search.
-    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(16..))]
+    /// Products to learn from; five sixths as many, never trained on, are searched.
+    #[arg(long, default_value_t = 120, value_name = "N", value_parser = clap::value_parser!(u32).range(16..))]
     pub(crate) train_ids: u32,
 }
 
-/// Print the completion script of a shell.
+/// Print the completion script of a shell
 ///
 /// Example:
 ///   centroids completions bash > ~/.local/share/bash-completion/completions/centroids

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::path::Path;
 
-use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde_json::Value;
 
 use crate::cli::Global;
@@ -84,16 +84,18 @@ impl Output {
     }
 }
 
-/// Columns of numbers are right-aligned, the first column is not.
+/// Columns that hold nothing but numbers are right-aligned, with their headers.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
     table.load_style(RULES).set_header(header.to_vec());
     let numeric = |text: &str| text.trim_end_matches('%').parse::<f64>().is_ok() || text == "-";
+    for (i, column) in table.column_iter_mut().enumerate() {
+        if rows.iter().all(|row| numeric(&row[i])) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
     for row in rows {
-        table.add_row(row.into_iter().map(|text| {
-            let alignment = if numeric(&text) { CellAlignment::Right } else { CellAlignment::Left };
-            Cell::new(text).set_alignment(alignment)
-        }));
+        table.add_row(row);
     }
     table
 }
@@ -117,4 +119,18 @@ fn stdout(text: &str) {
 fn stderr(line: &str) {
     // Nowhere is left to report a failure of stderr.
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_under_the_end_of_their_header() {
+        let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["b".to_owned(), "-".to_owned()]];
+        let text = table(&["name", "count"], rows).to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1].trim_end().len(), lines[3].trim_end().len(), "{text}");
+        assert!(lines[3].trim_end().ends_with('1') && lines[4].trim_end().ends_with('-'), "{text}");
+    }
 }

@@ -1,11 +1,13 @@
 //! Progress of long work: a bar on a terminal, lines elsewhere.
 
+use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use centroids::core::Report;
+use centroids::model::{EpochMetrics, StepReport};
 use centroids::pipeline::TrainEvent;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::commands::evaluate::report_table;
 use crate::output::Output;
@@ -24,7 +26,7 @@ pub(crate) struct Counter<'a> {
 
 impl<'a> Counter<'a> {
     pub(crate) fn new(output: &'a Output, what: &'static str, total: usize) -> Counter<'a> {
-        let template = "{prefix} {bar:30} {pos}/{len}  {per_sec}  {eta} left";
+        let template = "{prefix} {bar:30} {pos}/{len}  {rate}  {eta} left";
         let bar = bar(output, total, template).with_prefix(what);
         Counter { output, bar, what, total, last_line: Instant::now() }
     }
@@ -50,6 +52,9 @@ fn bar(output: &Output, total: usize, template: &str) -> ProgressBar {
     }
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            let _ = write!(out, "{:.1} images/s", state.per_sec());
+        })
         .progress_chars("=> ");
     ProgressBar::new(total as u64).with_style(style)
 }
@@ -59,9 +64,12 @@ pub(crate) struct Training<'a> {
     output: &'a Output,
     epochs: usize,
     bar: ProgressBar,
+    /// For the time left: steps done since the start.
     start: Instant,
-    images: usize,
     steps: usize,
+    /// For the rate: images seen since the epoch began.
+    epoch_start: Instant,
+    images: usize,
     last_line: Instant,
 }
 
@@ -73,8 +81,9 @@ impl<'a> Training<'a> {
             epochs,
             bar: bar(output, 0, "{prefix} {bar:24} {pos}/{len}  {msg}"),
             start: now,
-            images: 0,
             steps: 0,
+            epoch_start: now,
+            images: 0,
             last_line: now,
         }
     }
@@ -93,28 +102,19 @@ impl<'a> Training<'a> {
                 } else if *epoch > 0 {
                     self.say(format!("continuing after epoch {epoch}"));
                 }
+                self.start = Instant::now();
+                self.begin_epoch();
             }
             TrainEvent::Step(step) => self.step(step),
             TrainEvent::Epoch { metrics, images_per_second } => {
-                let (epoch, loss) = (metrics.epoch + 1, metrics.epoch_train_loss);
-                let centroid = metrics.centroid_triplet.unwrap_or(0.0);
-                self.say(format!(
-                    "epoch {epoch:3}/{}  loss {loss:.4}  (cross entropy {:.4}, triplet {:.4}, \
-                     centroid triplet {centroid:.4}, centre {:.4})  lr {:.2e}  \
-                     {images_per_second:.1} images/s",
-                    self.epochs,
-                    metrics.query_xent,
-                    metrics.query_triplet,
-                    metrics.query_center,
-                    metrics.lr
-                ));
+                self.epoch(metrics, *images_per_second);
+                self.begin_epoch();
             }
-            TrainEvent::Embedding(done, total) => {
-                self.bar.set_message(format!("evaluating: {done}/{total} images"));
-            }
+            TrainEvent::Embedding(done, total) => self.embedding(*done, *total),
             TrainEvent::Unreadable(reason) => self.say(format!("warning: left out: {reason}")),
             TrainEvent::Evaluated { epoch, reports, best } => {
                 self.evaluated(*epoch, reports, *best);
+                self.begin_epoch();
             }
         }
     }
@@ -124,12 +124,16 @@ impl<'a> Training<'a> {
         self.bar.finish_and_clear();
     }
 
-    fn step(&mut self, step: &centroids::model::StepReport) {
+    fn begin_epoch(&mut self) {
+        (self.epoch_start, self.images) = (Instant::now(), 0);
+    }
+
+    fn step(&mut self, step: &StepReport) {
         self.images += step.images;
         self.steps += 1;
-        let seconds = self.start.elapsed().as_secs_f64();
         let left = step.steps - step.step + (self.epochs - step.epoch - 1) * step.steps;
-        let eta = Duration::from_secs_f64(seconds / self.steps as f64 * left as f64);
+        let eta = self.start.elapsed().div_f64(self.steps as f64).mul_f64(left as f64);
+        let seconds = self.epoch_start.elapsed().as_secs_f64();
         let terms = &step.terms;
         let message = format!(
             "loss {:.3} (ce {:.3}, tri {:.3}, ctl {:.3}, cen {:.3})  {:.1} images/s  {} left",
@@ -142,15 +146,38 @@ impl<'a> Training<'a> {
             indicatif::HumanDuration(eta)
         );
         let prefix = format!("epoch {}/{}", step.epoch + 1, self.epochs);
+        self.advance(prefix, "step", step.step, step.steps, message);
+    }
+
+    fn embedding(&mut self, done: usize, total: usize) {
+        self.advance("evaluating".to_owned(), "image", done, total, String::new());
+    }
+
+    /// Moves the bar, or writes a line where there is none and it is time for one.
+    fn advance(&mut self, prefix: String, what: &str, done: usize, total: usize, message: String) {
         if self.output.live() {
-            self.bar.set_prefix(prefix);
-            self.bar.set_length(step.steps as u64);
-            self.bar.set_position(step.step as u64);
             self.bar.set_message(message);
+            self.bar.set_prefix(prefix);
+            self.bar.set_length(total as u64);
+            self.bar.set_position(done as u64);
         } else if self.last_line.elapsed() >= LINE_INTERVAL {
-            self.last_line = Instant::now();
-            self.output.note(format!("{prefix}  step {}/{}  {message}", step.step, step.steps));
+            let line = format!("{prefix}  {what} {done}/{total}  {message}");
+            self.say(line.trim_end().to_owned());
         }
+    }
+
+    fn epoch(&mut self, metrics: &EpochMetrics, images_per_second: f64) {
+        let (epoch, loss) = (metrics.epoch + 1, metrics.epoch_train_loss);
+        let centroid = metrics.centroid_triplet.unwrap_or(0.0);
+        self.say(format!(
+            "epoch {epoch:3}/{}  loss {loss:.4}  (cross entropy {:.4}, triplet {:.4}, centroid \
+             triplet {centroid:.4}, centre {:.4})  lr {:.2e}  {images_per_second:.1} images/s",
+            self.epochs,
+            metrics.query_xent,
+            metrics.query_triplet,
+            metrics.query_center,
+            metrics.lr
+        ));
     }
 
     /// The last evaluation is the command's result and shown as such.

@@ -57,8 +57,9 @@ fn synth(arguments: &SynthArgs, output: &Output) -> anyhow::Result<()> {
         cameras: arguments.cameras,
         images_per_camera: arguments.images_per_camera,
         size: [arguments.size[0], arguments.size[1]],
+        distractors: arguments.distractors,
+        junk: arguments.junk,
         seed: arguments.seed,
-        ..SynthConfig::default()
     };
     let images = draw(&arguments.dir, &config, output)?;
     output.line(format!("{images} pictures in {}", arguments.dir.display()));

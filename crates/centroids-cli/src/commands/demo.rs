@@ -1,25 +1,26 @@
 //! `centroids demo`: the whole path on a catalogue of its own.
 
-use std::ops::ControlFlow;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
-use centroids::core::{CameraRule, Embeddings, Metric, Report, Unit};
+use anyhow::{Context as _, bail, ensure};
+use centroids::core::{CameraRule, Embeddings, Metric, Report, Unit, write_atomically};
 use centroids::data::synth::SynthConfig;
 use centroids::data::{Layout, RankRow, Split, write_rank_sheet};
 use centroids::model::parse_device;
 use centroids::pipeline::{
-    ModelFile, Outcome, SearchOptions, SearchResult, embed_records, open_model, search_images,
-    untrained,
+    Outcome, SearchOptions, SearchResult, open_model, search_images, untrained,
 };
 use centroids::{Experiment, RunDir};
 use serde_json::json;
 
+use super::embed::embed_split;
 use super::evaluate::{report_table, show_reports};
 use super::{data::draw, search};
-use crate::cli::DemoArgs;
+use crate::cli::{DemoArgs, DemoOptions};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{Output, text};
 use crate::progress::Training;
@@ -32,8 +33,9 @@ const TILE: [usize; 2] = [96, 96];
 
 /// ResNet-18 at 64×64, the paper's losses; rates decay over the last third.
 fn experiment(arguments: &DemoArgs) -> Experiment {
-    let epochs = arguments.epochs as usize;
-    let mut experiment = Experiment { seed: arguments.seed, ..Experiment::default() };
+    let epochs = arguments.options.epochs as usize;
+    let mut experiment = Experiment { seed: arguments.options.seed, ..Experiment::default() };
+    experiment.device.clone_from(&arguments.device);
     experiment.datasets.names = Layout::Market1501.name().to_owned();
     experiment.datasets.root_dir = arguments.dir.join("catalogue");
     experiment.output_dir = arguments.dir.join("run");
@@ -54,12 +56,11 @@ fn experiment(arguments: &DemoArgs) -> Experiment {
 pub(crate) fn run(arguments: DemoArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let (start, stop) = (Instant::now(), stop_flag()?);
     let experiment = experiment(&arguments);
-    if let Ok(run) = RunDir::open(&experiment.output_dir) {
-        same_settings(&run, &experiment)?;
-    }
+    experiment.check()?;
+    claim(&arguments, &experiment)?;
     make_catalogue(&arguments, output)?;
 
-    output.note("\n1. How an untrained network does");
+    output.line("\n1. How an untrained network does");
     let mut progress = Training::new(output, experiment.solver.max_epochs);
     let before = untrained(&experiment, &stop, &mut |event| progress.show(&event));
     progress.finish();
@@ -69,14 +70,14 @@ pub(crate) fn run(arguments: DemoArgs, output: &Output) -> anyhow::Result<ExitCo
     };
     output.line(report_table(&before));
 
-    output.note("\n2. Training");
+    output.line("\n2. Training");
     let Some((run, after)) = train(&experiment, &stop, output)? else {
         return Ok(interrupted(&arguments, output));
     };
-    output.note("\n3. How the trained network does, on products it has never seen");
+    output.line("\n3. How the trained network does, on products it has never seen");
     show_reports(&after, output);
 
-    output.note("\n4. Three searches");
+    output.line("\n4. Three searches");
     let picture = search_and_show(&experiment, &run, &arguments.dir, output)?;
     compare(&before, &after, output);
     output.line(format!("pictures of the searches: {}", picture.display()));
@@ -90,36 +91,56 @@ pub(crate) fn run(arguments: DemoArgs, output: &Output) -> anyhow::Result<ExitCo
 }
 
 fn interrupted(arguments: &DemoArgs, output: &Output) -> ExitCode {
-    let dir = arguments.dir.display();
-    output.note(format!("interrupted; go on with: centroids demo --dir {dir}"));
+    let (dir, options) = (arguments.dir.display(), typed(arguments.options));
+    output.note(format!("interrupted; go on with: centroids demo --dir {dir} {options}"));
     ExitCode::from(INTERRUPTED)
+}
+
+fn typed(DemoOptions { seed, epochs, train_ids }: DemoOptions) -> String {
+    format!("--seed {seed} --epochs {epochs} --train-ids {train_ids}")
+}
+
+/// Makes the folder this demo's own. One that holds other files, or a demo with other options, is
+/// refused, so that nothing is overwritten or mixed.
+fn claim(arguments: &DemoArgs, experiment: &Experiment) -> anyhow::Result<()> {
+    let (dir, file) = (&arguments.dir, arguments.dir.join("demo.json"));
+    if file.is_file() {
+        let json =
+            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let made: DemoOptions = serde_json::from_str(&json)
+            .with_context(|| format!("{}: not written by a demo", file.display()))?;
+        if made != arguments.options {
+            bail!("{} holds a demo with {}; choose another --dir", dir.display(), typed(made));
+        }
+        return match RunDir::open(&experiment.output_dir) {
+            Ok(run) => same_settings(&run, experiment),
+            Err(_) => Ok(()),
+        };
+    }
+    let cannot_make = || format!("cannot make {}", dir.display());
+    fs::create_dir_all(dir).with_context(cannot_make)?;
+    let is_empty = fs::read_dir(dir).with_context(cannot_make)?.next().is_none();
+    ensure!(is_empty, "{} is not empty and holds no demo; choose another --dir", dir.display());
+    let json = serde_json::to_string(&arguments.options)? + "\n";
+    write_atomically(&file, |out| out.write_all(json.as_bytes()))
+        .with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn make_catalogue(arguments: &DemoArgs, output: &Output) -> anyhow::Result<()> {
     let dir = arguments.dir.join("catalogue");
-    let made_with = format!("train-ids {}\nseed {}\n", arguments.train_ids, arguments.seed);
-    let memo = arguments.dir.join("catalogue.txt");
     if dir.is_dir() {
-        ensure!(
-            std::fs::read_to_string(&memo).is_ok_and(|text| text == made_with),
-            "{} was made with other settings; choose another --dir",
-            dir.display()
-        );
-        output.note(format!("catalogue: {} (made before)", dir.display()));
+        output.line(format!("catalogue: {} (made before)", dir.display()));
         return Ok(());
     }
-    std::fs::create_dir_all(&arguments.dir)
-        .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
-    std::fs::write(&memo, made_with).with_context(|| format!("cannot write {}", memo.display()))?;
-    let products = arguments.train_ids as usize;
+    let products = arguments.options.train_ids as usize;
     let config = SynthConfig {
         train_ids: products,
         test_ids: products.div_ceil(6) * 5,
-        seed: arguments.seed,
+        seed: arguments.options.seed,
         ..SynthConfig::default()
     };
     let images = draw(&dir, &config, output)?;
-    output.note(format!(
+    output.line(format!(
         "catalogue: {images} pictures of made-up products by {} cameras in {}",
         config.cameras,
         dir.display()
@@ -130,7 +151,7 @@ fn make_catalogue(arguments: &DemoArgs, output: &Output) -> anyhow::Result<()> {
 /// Trains, or continues; `None` when interrupted.
 fn train(
     experiment: &Experiment,
-    stop: &std::sync::atomic::AtomicBool,
+    stop: &AtomicBool,
     output: &Output,
 ) -> anyhow::Result<Option<(RunDir, Vec<Report>)>> {
     let folder = &experiment.output_dir;
@@ -165,7 +186,7 @@ fn search_and_show(
 ) -> anyhow::Result<PathBuf> {
     let dataset = experiment.source()?.load()?;
     let model = open_model(run.path(), &parse_device(&experiment.device)?)?;
-    let gallery = embed_gallery(&model, &dataset)?;
+    let gallery = embed_split(&model, &dataset, Split::Gallery, output)?;
     let file = dir.join("gallery.safetensors");
     gallery.save(&file)?;
 
@@ -189,24 +210,6 @@ fn search_and_show(
     let picture = dir.join("search.png");
     write_rank_sheet(&rows, TILE, &picture)?;
     Ok(picture)
-}
-
-fn embed_gallery(
-    model: &ModelFile,
-    dataset: &centroids::data::Dataset,
-) -> anyhow::Result<Embeddings> {
-    let (records, options) = (dataset.split(Split::Gallery), model.experiment.embed_options());
-    let names = &dataset.pid_names;
-    let embedding =
-        embed_records(
-            &model.embedder,
-            records,
-            names,
-            options,
-            &mut |_| ControlFlow::Continue(()),
-        )?;
-    let path = std::path::absolute(&model.path)?;
-    Ok(embedding.embeddings.with_model_path(path.to_string_lossy().into_owned()))
 }
 
 fn rank_row(result: &SearchResult, gallery: &Embeddings, pid: centroids::core::Pid) -> RankRow {

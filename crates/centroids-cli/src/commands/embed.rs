@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{bail, ensure};
-use centroids::core::Pid;
-use centroids::data::ImageRecord;
-use centroids::model::parse_device;
-use centroids::pipeline::{ModelFile, embed_records, open_model, records_of};
+use centroids::core::{Embeddings, Pid};
+use centroids::data::{Dataset, ImageRecord, Split};
+use centroids::model::{EmbedOptions, parse_device};
+use centroids::pipeline::{Embedding, ModelFile, embed_records, open_model, records_of};
 use serde_json::json;
 
 use crate::cli::EmbedArgs;
@@ -16,18 +16,7 @@ use crate::output::{Output, text};
 use crate::progress::Counter;
 
 pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let kind = arguments.out.extension().and_then(|extension| extension.to_str());
-    ensure!(
-        matches!(kind, Some("safetensors" | "npy")),
-        "{}: the output must end in .safetensors or .npy",
-        arguments.out.display()
-    );
-    let folder = arguments.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    ensure!(
-        folder.is_none_or(Path::is_dir) && !arguments.out.is_dir(),
-        "{}: is a folder, or lies in a folder that does not exist",
-        arguments.out.display()
-    );
+    check_out(&arguments.out)?;
     let (records, names) = gather(&arguments)?;
     let device = parse_device(&arguments.device)?;
     let model = open_model(&arguments.model, &device)?;
@@ -36,36 +25,85 @@ pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitC
     if let Some(batch_size) = arguments.batch_size {
         options.batch_size = batch_size as usize;
     }
-    let mut counter = Counter::new(output, "embedding", records.len());
-    let embedding =
-        embed_records(&model.embedder, &records, &names, options, &mut |done| counter.at(done));
-    counter.finish();
-    let embedding = embedding?;
-    if arguments.strict && !embedding.unreadable.is_empty() {
-        let first = &embedding.unreadable[0].reason;
-        bail!("{} images cannot be read, nothing written: {first}", embedding.unreadable.len());
+    let embedding = embed(&model, &records, &names, options, output)?;
+    if let (true, [first, ..]) = (arguments.strict, embedding.unreadable.as_slice()) {
+        let images = embedding.unreadable.len();
+        bail!("{images} images cannot be read, nothing written: {}", first.reason);
     }
-    for unreadable in &embedding.unreadable {
-        output.note(format!("warning: left out: {}", unreadable.reason));
-    }
-    let embeddings = embedding.embeddings.with_model_path(absolute(&model)?);
-    embeddings.save(&arguments.out)?;
-    let (n, dim, left_out) = (embeddings.len(), embeddings.dim(), embedding.unreadable.len());
-    output.line(format!(
-        "{n} embeddings of {dim} dimensions in {}{}",
-        arguments.out.display(),
-        if left_out > 0 { format!("; {left_out} images left out") } else { String::new() }
-    ));
-    let paths: Vec<String> = embedding.unreadable.iter().map(|u| text(&u.path)).collect();
-    output.value(&json!({
-        "out": text(&arguments.out), "embeddings": n, "dim": dim, "model": embeddings.model(),
-        "unreadable": paths,
-    }));
+    warn_of_unreadable(&embedding, output);
+    embedding.embeddings.save(&arguments.out)?;
+    report(&embedding, &arguments.out, output);
     Ok(ExitCode::SUCCESS)
 }
 
-fn absolute(model: &ModelFile) -> anyhow::Result<String> {
-    Ok(std::path::absolute(&model.path)?.to_string_lossy().into_owned())
+/// What would be found out only after all the work.
+fn check_out(out: &Path) -> anyhow::Result<()> {
+    let kind = out.extension().and_then(|extension| extension.to_str());
+    ensure!(
+        matches!(kind, Some("safetensors" | "npy")),
+        "{}: the output must end in .safetensors or .npy",
+        out.display()
+    );
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    ensure!(
+        folder.is_none_or(Path::is_dir) && !out.is_dir(),
+        "{}: is a folder, or lies in a folder that does not exist",
+        out.display()
+    );
+    Ok(())
+}
+
+fn report(Embedding { embeddings, unreadable }: &Embedding, out: &Path, output: &Output) {
+    let (n, dim, left_out) = (embeddings.len(), embeddings.dim(), unreadable.len());
+    output.line(format!(
+        "{n} embeddings of {dim} dimensions in {}{}",
+        out.display(),
+        if left_out > 0 { format!("; {left_out} images left out") } else { String::new() }
+    ));
+    let paths: Vec<String> = unreadable.iter().map(|image| text(&image.path)).collect();
+    output.value(&json!({
+        "out": text(out), "embeddings": n, "dim": dim, "model": embeddings.model(),
+        "unreadable": paths,
+    }));
+}
+
+/// Embeds with progress; the embeddings know where their model is.
+fn embed(
+    model: &ModelFile,
+    records: &[ImageRecord],
+    names: &BTreeMap<Pid, String>,
+    options: EmbedOptions,
+    output: &Output,
+) -> anyhow::Result<Embedding> {
+    let mut counter = Counter::new(output, "embedding", records.len());
+    let embedding =
+        embed_records(&model.embedder, records, names, options, &mut |done| counter.at(done));
+    counter.finish();
+    let mut embedding = embedding?;
+    let path = std::path::absolute(&model.path)?.to_string_lossy().into_owned();
+    embedding.embeddings = embedding.embeddings.with_model_path(path);
+    Ok(embedding)
+}
+
+/// Embeds a split of a dataset with progress, warning of images that cannot be read.
+pub(crate) fn embed_split(
+    model: &ModelFile,
+    dataset: &Dataset,
+    split: Split,
+    output: &Output,
+) -> anyhow::Result<Embeddings> {
+    let records = dataset.split(split);
+    ensure!(!records.is_empty(), "{}: has no {split} images", dataset.root.display());
+    let options = model.experiment.embed_options();
+    let embedding = embed(model, records, &dataset.pid_names, options, output)?;
+    warn_of_unreadable(&embedding, output);
+    Ok(embedding.embeddings)
+}
+
+fn warn_of_unreadable(embedding: &Embedding, output: &Output) {
+    for image in &embedding.unreadable {
+        output.note(format!("warning: left out: {}", image.reason));
+    }
 }
 
 /// The images of all inputs. Numbered identities keep their numbers; as soon as one input names its

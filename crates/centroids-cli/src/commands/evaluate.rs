@@ -7,13 +7,14 @@ use centroids::Experiment;
 use centroids::core::{CameraRule, Embeddings, Preset, Report, Unit};
 use centroids::data::{DatasetSource, Layout, Split};
 use centroids::model::parse_device;
-use centroids::pipeline::{ModelFile, Question, embed_records, evaluate_all, open_model};
+use centroids::pipeline::{Question, evaluate_all, open_model};
 use comfy_table::Table;
 use serde_json::json;
 
-use crate::cli::{EvaluateArgs, LayoutArgs, OneOrAll};
+use super::embed::embed_split;
+use crate::cli::{EvaluateArgs, LayoutArgs};
 use crate::output::{Output, table};
-use crate::progress::Counter;
+use crate::values::OneOrAll;
 
 const RANKS: [usize; 5] = [1, 5, 10, 20, 50];
 
@@ -21,12 +22,8 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     let (query, gallery, experiment) = inputs(&arguments, output)?;
     let (rule, metric) = (experiment.cameras()?, arguments.metric.over(experiment.metric()?));
     let questions = questions(&arguments, rule);
-    if !query.model().is_empty() && !gallery.model().is_empty() && query.model() != gallery.model()
-    {
-        let (q, g) = (query.model(), gallery.model());
-        output.note(format!("warning: query was embedded with {q}, gallery with {g}"));
-    }
     let reports = evaluate_all(&query, &gallery, &questions, &metric)?;
+    warn_of_two_models(&query, &gallery, output);
     show_reports(&reports, output);
     output.value(&json!({ "results": reports }));
     Ok(ExitCode::SUCCESS)
@@ -48,9 +45,9 @@ fn inputs(
         }
         (_, _, Some(run)) => {
             let model = open_model(run, &parse_device(&arguments.device)?)?;
-            let source = source(arguments, &model.experiment)?;
-            let query = embed(&model, &source, Split::Query, output)?;
-            let gallery = embed(&model, &source, Split::Gallery, output)?;
+            let dataset = source(arguments, &model.experiment)?.load()?;
+            let query = embed_split(&model, &dataset, Split::Query, output)?;
+            let gallery = embed_split(&model, &dataset, Split::Gallery, output)?;
             Ok((query, gallery, model.experiment))
         }
         _ => bail!("give --query and --gallery, or --run"),
@@ -61,14 +58,8 @@ fn questions(arguments: &EvaluateArgs, rule: CameraRule) -> Vec<Question> {
     if let Some(preset) = arguments.preset {
         return vec![Question::Preset(preset)];
     }
-    let units = match arguments.unit {
-        OneOrAll::One(unit) => vec![unit],
-        OneOrAll::All => Unit::ALL.to_vec(),
-    };
-    let rules = match arguments.cameras.unwrap_or(OneOrAll::One(rule)) {
-        OneOrAll::One(rule) => vec![rule],
-        OneOrAll::All => CameraRule::ALL.to_vec(),
-    };
+    let units = arguments.unit.among(Unit::ALL);
+    let rules = arguments.cameras.unwrap_or(OneOrAll::One(rule)).among(CameraRule::ALL);
     Question::grid(&units, &rules)
 }
 
@@ -91,29 +82,11 @@ fn source(arguments: &EvaluateArgs, experiment: &Experiment) -> anyhow::Result<D
     Ok(source)
 }
 
-fn embed(
-    model: &ModelFile,
-    source: &DatasetSource,
-    split: Split,
-    output: &Output,
-) -> anyhow::Result<Embeddings> {
-    let dataset = source.load()?;
-    let records = dataset.split(split);
-    if records.is_empty() {
-        bail!("{}: has no {split} images to evaluate on", dataset.root.display());
+fn warn_of_two_models(query: &Embeddings, gallery: &Embeddings, output: &Output) {
+    let (q, g) = (query.model(), gallery.model());
+    if !q.is_empty() && !g.is_empty() && q != g {
+        output.note(format!("warning: query was embedded with {q}, gallery with {g}"));
     }
-    let mut counter = Counter::new(output, "embedding", records.len());
-    let options = model.experiment.embed_options();
-    let embedding =
-        embed_records(&model.embedder, records, &dataset.pid_names, options, &mut |done| {
-            counter.at(done)
-        });
-    counter.finish();
-    let embedding = embedding?;
-    for unreadable in &embedding.unreadable {
-        output.note(format!("warning: left out: {}", unreadable.reason));
-    }
-    Ok(embedding.embeddings)
 }
 
 /// Prints reports with the note that says what may be compared.

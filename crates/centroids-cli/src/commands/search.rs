@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: SearchArgs, output: &Output) -> anyhow::Result<Exit
     let model = open_model(&model_path(&arguments, &gallery)?, &device)?;
     output.detail(format!("model: {} ({})", model.path.display(), model.embedder.fingerprint()));
     let options = SearchOptions {
-        k: arguments.k,
+        k: arguments.k as usize,
         camera: arguments.camera.map(CamId),
         unit: arguments.unit,
         metric: arguments.metric.over(model.experiment.metric()?),
@@ -66,8 +66,9 @@ pub(crate) fn show(result: &SearchResult, gallery: &Embeddings, output: &Output)
 
 fn name(gallery: &Embeddings, hit: &Hit) -> String {
     match gallery.pid_names().get(&hit.pid) {
-        Some(name) => format!("{} ({name})", hit.pid),
-        None => hit.pid.to_string(),
+        // An image that is its own identity bears its path as name.
+        Some(name) if *name != gallery.paths()[hit.example] => format!("{} ({name})", hit.pid),
+        _ => hit.pid.to_string(),
     }
 }
 

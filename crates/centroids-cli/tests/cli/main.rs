@@ -23,5 +23,8 @@ mod layers;
 /// embed → search → evaluate.
 mod pipeline;
 
+/// Faults once found by hand, and what beside them must stay as it is.
+mod regressions;
+
 /// Interrupt, kill, resume.
 mod resume;

@@ -1,0 +1,82 @@
+//! Values that have names: what an option takes, for help, completion and error messages.
+
+use std::error::Error;
+use std::str::FromStr;
+
+use centroids::core::{CameraRule, CentroidOf, Distance, Preset, Unit};
+use centroids::data::{Layout, Split};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+/// One value, or `all`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OneOrAll<T> {
+    One(T),
+    All,
+}
+
+impl<T: Copy> OneOrAll<T> {
+    /// The values meant, `all` being every one.
+    pub(crate) fn among(self, all: &[T]) -> Vec<T> {
+        match self {
+            OneOrAll::One(one) => vec![one],
+            OneOrAll::All => all.to_vec(),
+        }
+    }
+}
+
+impl<T: FromStr> FromStr for OneOrAll<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        match text {
+            "all" => Ok(OneOrAll::All),
+            one => one.parse().map(OneOrAll::One),
+        }
+    }
+}
+
+pub(crate) fn unit() -> impl TypedValueParser<Value = Unit> {
+    parsed(Unit::ALL.iter().map(|unit| unit.name()))
+}
+
+pub(crate) fn units() -> impl TypedValueParser<Value = OneOrAll<Unit>> {
+    parsed(Unit::ALL.iter().map(|unit| unit.name()).chain(["all"]))
+}
+
+pub(crate) fn camera_rules() -> impl TypedValueParser<Value = OneOrAll<CameraRule>> {
+    parsed(CameraRule::ALL.iter().map(|rule| rule.name()).chain(["all"]))
+}
+
+pub(crate) fn preset() -> impl TypedValueParser<Value = Preset> {
+    parsed(Preset::ALL.iter().map(|preset| preset.name()))
+}
+
+pub(crate) fn distance() -> impl TypedValueParser<Value = Distance> {
+    parsed(Distance::ALL.iter().map(|distance| distance.name()))
+}
+
+pub(crate) fn centroid_of() -> impl TypedValueParser<Value = CentroidOf> {
+    parsed(CentroidOf::ALL.iter().map(|kind| kind.name()))
+}
+
+pub(crate) fn split() -> impl TypedValueParser<Value = Split> {
+    parsed(Split::ALL.map(Split::name))
+}
+
+/// The reference's `DukeMTMC-reID` is taken too.
+pub(crate) fn layout() -> impl TypedValueParser<Value = Layout> {
+    let value = |layout: Layout| match layout {
+        Layout::Dukemtmcreid => PossibleValue::new(layout.name()).alias("DukeMTMC-reID"),
+        layout => PossibleValue::new(layout.name()),
+    };
+    parsed(Layout::ALL.map(value))
+}
+
+fn parsed<T>(
+    names: impl IntoIterator<Item = impl Into<PossibleValue>>,
+) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names.into_iter().map(Into::into)).try_map(|name| name.parse())
+}
