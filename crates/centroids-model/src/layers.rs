@@ -4,7 +4,8 @@
 //! in a PyTorch state dict (`layer1.0.conv1.weight`, `bn1.running_var`).
 
 use burn::module::{Module, Param, RunningState};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, module};
 
 use crate::kernels;
 
@@ -18,15 +19,48 @@ pub enum Mode {
     Eval,
 }
 
-/// Two-dimensional convolution without bias, square kernel, groups 1.
+/// What follows a batch norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    Identity,
+    /// `max(x, 0)`
+    Relu,
+    /// `min(max(x, 0), 6)`
+    Relu6,
+}
+
+/// `activation(norm(conv(x)) + shortcut)`, what every backbone is made of:
+/// `[n, in, h, w]` → `[n, out, h', w']`.
+pub fn conv_norm(
+    (conv, norm): (&Conv2d, &BatchNorm),
+    x: Tensor<4>,
+    shortcut: Option<Tensor<4>>,
+    activation: Activation,
+    mode: Mode,
+) -> Tensor<4> {
+    let y = norm.forward(conv.forward(x), mode);
+    match (activation, shortcut) {
+        (Activation::Relu, Some(shortcut)) => kernels::add_relu(y, shortcut),
+        (Activation::Relu, None) => kernels::relu(y),
+        (Activation::Relu6, Some(shortcut)) => (y + shortcut).clamp(0.0, 6.0),
+        (Activation::Relu6, None) => y.clamp(0.0, 6.0),
+        (Activation::Identity, Some(shortcut)) => y + shortcut,
+        (Activation::Identity, None) => y,
+    }
+}
+
+/// Two-dimensional convolution without bias, square kernel; all channels or each on its own.
 #[derive(Module, Debug)]
 pub struct Conv2d {
-    /// `[out, in, k, k]`
+    /// `[out, in, k, k]`, or `[channels, 1, k, k]` if depthwise.
     pub weight: Param<Tensor<4>>,
     #[module(skip)]
     stride: usize,
     #[module(skip)]
     padding: usize,
+    #[module(skip)]
+    groups: usize,
 }
 
 impl Conv2d {
@@ -42,11 +76,22 @@ impl Conv2d {
             weight: Param::from_tensor(Tensor::zeros([output, input, kernel, kernel], device)),
             stride,
             padding: kernel / 2,
+            groups: 1,
         }
+    }
+
+    /// A depthwise convolution of zero weights: every channel has a kernel of its own.
+    pub fn depthwise(channels: usize, kernel: usize, stride: usize, device: &Device) -> Conv2d {
+        Conv2d { groups: channels, ..Conv2d::new(1, channels, kernel, stride, device) }
     }
 
     /// `[n, in, h, w]` → `[n, out, h', w']`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        if self.groups != 1 {
+            let options =
+                ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], self.groups);
+            return module::conv2d(x, self.weight.val(), None, options);
+        }
         kernels::conv2d(x, self.weight.val(), [self.stride; 2], [self.padding; 2])
     }
 }

@@ -7,8 +7,8 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Backbone;
-use crate::kernels::{add_relu, max_pool2d, relu};
-use crate::layers::{BatchNorm, Conv2d, Mode};
+use crate::kernels::max_pool2d;
+use crate::layers::{Activation, BatchNorm, Conv2d, Mode, conv_norm};
 
 /// What distinguishes one ResNet from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,10 +73,8 @@ impl ResNet {
         mode: Mode,
         mut look: impl FnMut(&'static str, &Tensor<4>),
     ) -> Tensor<4> {
-        let mut x = self.bn1.forward(self.conv1.forward(images), mode); // [n, 64, h/2, w/2]
-        if self.stem_relu {
-            x = relu(x);
-        }
+        let activation = if self.stem_relu { Activation::Relu } else { Activation::Identity };
+        let mut x = conv_norm((&self.conv1, &self.bn1), images, None, activation, mode); // [n, 64, h/2, w/2]
         look("bn1", &x);
         x = max_pool2d(x, [3, 3], [2, 2], [1, 1]); // [n, 64, h/4, w/4]
         look("maxpool", &x);
@@ -127,12 +125,13 @@ impl Block {
             Some(downsample) => downsample.forward(x.clone(), mode),
             None => x.clone(),
         };
-        let mut y = relu(self.bn1.forward(self.conv1.forward(x), mode));
-        y = self.bn2.forward(self.conv2.forward(y), mode);
-        if let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) {
-            y = bn3.forward(conv3.forward(relu(y)), mode);
-        }
-        add_relu(y, shortcut)
+        let y = conv_norm((&self.conv1, &self.bn1), x, None, Activation::Relu, mode);
+        let second = (&self.conv2, &self.bn2);
+        let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) else {
+            return conv_norm(second, y, Some(shortcut), Activation::Relu, mode);
+        };
+        let y = conv_norm(second, y, None, Activation::Relu, mode);
+        conv_norm((conv3, bn3), y, Some(shortcut), Activation::Relu, mode)
     }
 }
 
@@ -152,6 +151,6 @@ impl Downsample {
     }
 
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        self.bn.forward(self.conv.forward(x), mode)
+        conv_norm((&self.conv, &self.bn), x, None, Activation::Identity, mode)
     }
 }
