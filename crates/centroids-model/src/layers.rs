@@ -4,10 +4,10 @@
 //! in a PyTorch state dict (`layer1.0.conv1.weight`, `bn1.running_var`).
 
 use burn::module::{Module, Param, RunningState};
-use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, module};
+use burn::tensor::{Device, Tensor};
 
-use crate::kernels;
+pub use crate::kernels::Activation;
+use crate::kernels::{self, Convolution, FoldedCache, Frozen, Normalization};
 
 /// Whether batch norms use the batch (and update their running statistics) or the running
 /// statistics. Independent of whether gradients are recorded.
@@ -19,17 +19,6 @@ pub enum Mode {
     Eval,
 }
 
-/// What follows a batch norm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    Identity,
-    /// `max(x, 0)`
-    Relu,
-    /// `min(max(x, 0), 6)`
-    Relu6,
-}
-
 /// `activation(norm(conv(x)) + shortcut)`, what every backbone is made of:
 /// `[n, in, h, w]` → `[n, out, h', w']`.
 pub fn conv_norm(
@@ -39,14 +28,18 @@ pub fn conv_norm(
     activation: Activation,
     mode: Mode,
 ) -> Tensor<4> {
-    let y = norm.forward(conv.forward(x), mode);
-    match (activation, shortcut) {
-        (Activation::Relu, Some(shortcut)) => kernels::add_relu(y, shortcut),
-        (Activation::Relu, None) => kernels::relu(y),
-        (Activation::Relu6, Some(shortcut)) => (y + shortcut).clamp(0.0, 6.0),
-        (Activation::Relu6, None) => y.clamp(0.0, 6.0),
-        (Activation::Identity, Some(shortcut)) => y + shortcut,
-        (Activation::Identity, None) => y,
+    let normalization = Normalization { epsilon: BatchNorm::EPSILON, activation };
+    let how = conv.convolution();
+    let weight = conv.weight.val();
+    match mode {
+        Mode::Train => norm.train(kernels::conv2d(x, weight, how), shortcut, activation),
+        Mode::Eval => kernels::conv_frozen_batch_norm(
+            x,
+            (weight, norm.frozen()),
+            shortcut,
+            (how, normalization),
+            &conv.folded,
+        ),
     }
 }
 
@@ -60,7 +53,9 @@ pub struct Conv2d {
     #[module(skip)]
     padding: usize,
     #[module(skip)]
-    groups: usize,
+    depthwise: bool,
+    #[module(skip)]
+    folded: FoldedCache,
 }
 
 impl Conv2d {
@@ -76,23 +71,19 @@ impl Conv2d {
             weight: Param::from_tensor(Tensor::zeros([output, input, kernel, kernel], device)),
             stride,
             padding: kernel / 2,
-            groups: 1,
+            depthwise: false,
+            folded: FoldedCache::default(),
         }
     }
 
     /// A depthwise convolution of zero weights: every channel has a kernel of its own.
     pub fn depthwise(channels: usize, kernel: usize, stride: usize, device: &Device) -> Conv2d {
-        Conv2d { groups: channels, ..Conv2d::new(1, channels, kernel, stride, device) }
+        Conv2d { depthwise: true, ..Conv2d::new(1, channels, kernel, stride, device) }
     }
 
-    /// `[n, in, h, w]` → `[n, out, h', w']`
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if self.groups != 1 {
-            let options =
-                ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], self.groups);
-            return module::conv2d(x, self.weight.val(), None, options);
-        }
-        kernels::conv2d(x, self.weight.val(), [self.stride; 2], [self.padding; 2])
+    fn convolution(&self) -> Convolution {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        Convolution { stride, padding, depthwise: self.depthwise }
     }
 }
 
@@ -126,34 +117,43 @@ impl BatchNorm {
         }
     }
 
-    /// `[n, c, h, w]` → `[n, c, h, w]`
-    pub fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        match mode {
-            Mode::Eval => kernels::batch_norm_eval(
-                x,
-                weight,
-                bias,
-                self.running_mean.value(),
-                self.running_var.value(),
-                Self::EPSILON,
-            ),
-            Mode::Train => {
-                let [n, _, h, w] = x.dims();
-                let (y, mean, var) = kernels::batch_norm_train(x, weight, bias, Self::EPSILON);
-                let count = (n * h * w) as f64;
-                let unbiased = var.mul_scalar(count / (count - 1.0).max(1.0));
-                update(&self.running_mean, mean);
-                update(&self.running_var, unbiased);
-                y
-            }
+    /// `activation(norm(x) + shortcut)` by the statistics of the batch, which are mixed into the
+    /// running ones: `[n, c, h, w]` → `[n, c, h, w]`.
+    fn train(
+        &self,
+        x: Tensor<4>,
+        shortcut: Option<Tensor<4>>,
+        activation: Activation,
+    ) -> Tensor<4> {
+        let [n, _, h, w] = x.dims();
+        let affine = [self.weight.val(), self.bias.val()];
+        let how = Normalization { epsilon: Self::EPSILON, activation };
+        let (y, mean, var) = kernels::batch_norm(x, affine, shortcut, how);
+        let count = (n * h * w) as f64;
+        let unbiased = var.mul_scalar(count / (count - 1.0).max(1.0));
+        update(&self.running_mean, mean);
+        update(&self.running_var, unbiased);
+        y
+    }
+
+    fn frozen(&self) -> Frozen {
+        Frozen {
+            gamma: self.weight.val(),
+            beta: self.bias.val(),
+            mean: self.running_mean.value(),
+            variance: self.running_var.value(),
         }
     }
 
-    /// The same on vectors: `[n, c]` → `[n, c]`.
+    /// Normalises vectors: `[n, c]` → `[n, c]`.
     pub fn forward_vectors(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
         let [n, c] = x.dims();
-        self.forward(x.reshape([n, c, 1, 1]), mode).reshape([n, c])
+        let x = x.reshape([n, c, 1, 1]);
+        let y = match mode {
+            Mode::Train => self.train(x, None, Activation::Identity),
+            Mode::Eval => kernels::frozen_batch_norm(x, self.frozen(), Self::EPSILON),
+        };
+        y.reshape([n, c])
     }
 }
 

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::backbone::{ResNet, ResNetOptions};
 use crate::head::Head;
+use crate::kernels::mean_pool;
 use crate::layers::Mode;
 
 /// What a model is made of.
@@ -46,8 +47,7 @@ impl ReidModel {
 
     /// Pooled features before the neck: `[n, 3, h, w]` → `[n, d]`.
     pub fn features(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
-        let map = self.backbone.forward(images, mode); // [n, d, h', w']
-        map.flatten::<3>(2, 3).mean_dim(2).flatten(1, 2)
+        mean_pool(self.backbone.forward(images, mode)) // [n, d, h', w'] → [n, d]
     }
 
     /// Embeddings, not normalised: `[n, 3, h, w]` → `[n, d]`.

@@ -11,10 +11,13 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 
-use super::batch_norm::{self, Statistics};
-use super::im2col::ConvShape;
-use super::storage::dims;
-use super::{conv, conv_weight, elementwise, max_pool};
+use super::channels_last::ChannelsLast;
+use super::conv_shape::ConvShape;
+use super::extension::{conv_shape, convolve, normalize};
+use super::lanes::Isa;
+use super::norm::{self, Affine, Statistics};
+use super::storage::{dims, tensor};
+use super::{Convolution, Normalization, conv, pool};
 
 type Tensor = FloatTensor<Autodiff<Flex>>;
 
@@ -41,7 +44,10 @@ struct Conv2d;
 #[derive(Clone, Debug)]
 struct Conv2dState {
     shape: ConvShape,
+    depthwise: bool,
+    /// Saved if the weight is tracked.
     x: Option<NodeId>,
+    /// Saved if x is tracked.
     weight: Option<NodeId>,
 }
 
@@ -54,12 +60,16 @@ impl Backward<Flex, 2> for Conv2d {
         grads: &mut Gradients,
         checkpointer: &mut Checkpointer,
     ) {
-        let gradient = grads.consume::<Flex>(&ops.node);
-        let Conv2dState { shape, x, weight } = ops.state;
-        let weight = saved(checkpointer, weight);
-        let dx = weight.map(|weight| conv::image_gradient(&shape, &weight, &gradient));
-        let x = saved(checkpointer, x);
-        let dw = x.map(|x| conv_weight::weight_gradient(&shape, &x, &gradient));
+        let gradient = ChannelsLast::of(&grads.consume::<Flex>(&ops.node));
+        let (isa, Conv2dState { shape, depthwise, x, weight }) = (Isa::chosen(), ops.state);
+        let dw = saved(checkpointer, x).map(|x| {
+            conv::weight_gradient(isa, &shape, &ChannelsLast::of(&x), &gradient, depthwise)
+        });
+        let dx = saved(checkpointer, weight).map(|weight| {
+            let values = conv::image_gradient(isa, &shape, &weight, &gradient, depthwise);
+            let [height, width] = shape.size_in;
+            ChannelsLast::new(values, [shape.batch, shape.channels_in, height, width]).into_tensor()
+        });
         let [x, weight] = ops.parents.map(|node| node.map(|node| node.id));
         register(grads, [(x, dx), (weight, dw)]);
     }
@@ -68,19 +78,14 @@ impl Backward<Flex, 2> for Conv2d {
 pub(super) fn conv2d<C: CheckpointStrategy>(
     x: Tensor,
     weight: Tensor,
-    stride: [usize; 2],
-    padding: [usize; 2],
+    convolution: Convolution,
 ) -> Tensor {
-    let output = conv::forward(x.primitive(), weight.primitive(), stride, padding);
+    let output = convolve(x.primitive(), weight.primitive(), convolution);
     match Conv2d.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
             let state = Conv2dState {
-                shape: ConvShape::new(
-                    dims(x.primitive()),
-                    dims(weight.primitive()),
-                    stride,
-                    padding,
-                ),
+                shape: conv_shape(x.primitive(), weight.primitive(), convolution),
+                depthwise: convolution.depthwise,
                 x: weight.is_tracked().then(|| prep.checkpoint(&x)),
                 weight: x.is_tracked().then(|| prep.checkpoint(&weight)),
             };
@@ -90,107 +95,114 @@ pub(super) fn conv2d<C: CheckpointStrategy>(
     }
 }
 
+/// Batch norm of (x, gamma, beta) or (x, gamma, beta, shortcut).
 #[derive(Debug)]
-struct BatchNormTrain;
-
-#[derive(Debug)]
-struct BatchNormEval;
+struct Norm;
 
 #[derive(Clone, Debug)]
-struct BatchNormState {
+struct NormState {
     x: NodeId,
-    /// Saved if x is tracked.
-    gamma: Option<NodeId>,
+    gamma: NodeId,
+    beta: NodeId,
     statistics: Statistics,
+    how: Normalization,
+    /// Kept if there was a shortcut: tells where the activation passed.
+    result: Option<FlexTensor>,
 }
 
-impl Backward<Flex, 3> for BatchNormTrain {
-    type State = BatchNormState;
+impl<const N: usize> Backward<Flex, N> for Norm {
+    type State = NormState;
 
     fn backward(
         self,
-        ops: Ops<BatchNormState, 3>,
+        ops: Ops<NormState, N>,
         grads: &mut Gradients,
         checkpointer: &mut Checkpointer,
     ) {
-        batch_norm_backward(ops, grads, checkpointer, batch_norm::train_backward);
+        let NormState { x, gamma, beta, statistics, how, result } = ops.state;
+        let dy = grads.consume::<Flex>(&ops.node);
+        let x = ChannelsLast::of(&checkpointer.retrieve_node_output(x));
+        let [gamma, beta] = [gamma, beta].map(|id| {
+            let values: FlexTensor = checkpointer.retrieve_node_output(id);
+            values.to_contiguous()
+        });
+        let affine =
+            Affine { gamma: gamma.storage(), beta: beta.storage(), activation: how.activation };
+        let result = result.as_ref().map(ChannelsLast::of);
+        let gradients =
+            norm::backward(&x, &statistics, affine, result.as_ref(), ChannelsLast::taking(dy));
+        let channels = [affine.gamma.len()];
+        let mut values = [
+            Some(gradients.x.into_tensor()),
+            Some(tensor(gradients.gamma, channels)),
+            Some(tensor(gradients.beta, channels)),
+            gradients.shortcut.map(ChannelsLast::into_tensor),
+        ]
+        .into_iter();
+        let inputs = ops.parents.map(|node| (node.map(|node| node.id), values.next().flatten()));
+        register(grads, inputs);
     }
 }
 
-impl Backward<Flex, 3> for BatchNormEval {
-    type State = BatchNormState;
-
-    fn backward(
-        self,
-        ops: Ops<BatchNormState, 3>,
-        grads: &mut Gradients,
-        checkpointer: &mut Checkpointer,
-    ) {
-        batch_norm_backward(ops, grads, checkpointer, batch_norm::eval_backward);
-    }
-}
-
-fn batch_norm_backward(
-    ops: Ops<BatchNormState, 3>,
-    grads: &mut Gradients,
-    checkpointer: &mut Checkpointer,
-    backward: impl Fn(
-        &FlexTensor,
-        Option<&FlexTensor>,
-        &Statistics,
-        &FlexTensor,
-    ) -> batch_norm::Gradients,
-) {
-    let gradient = grads.consume::<Flex>(&ops.node);
-    let BatchNormState { x, gamma, statistics } = ops.state;
-    let x: FlexTensor = checkpointer.retrieve_node_output(x);
-    let gamma = saved(checkpointer, gamma);
-    let result = backward(&x, gamma.as_ref(), &statistics, &gradient);
-    let [x, gamma, beta] = ops.parents.map(|node| node.map(|node| node.id));
-    register(grads, [(x, result.x), (gamma, Some(result.gamma)), (beta, Some(result.beta))]);
-}
-
-pub(super) fn batch_norm_train<C: CheckpointStrategy>(
+pub(super) fn norm<C: CheckpointStrategy>(
     x: Tensor,
     gamma: Tensor,
     beta: Tensor,
-    epsilon: f64,
+    how: Normalization,
 ) -> (Tensor, Tensor, Tensor) {
-    let normalized = batch_norm::train(x.primitive(), gamma.primitive(), beta.primitive(), epsilon);
-    let (mean, variance) = (normalized.mean, normalized.variance);
     let nodes = [x.node(), gamma.node(), beta.node()];
-    let output = match BatchNormTrain.prepare::<C>(nodes).compute_bound().stateful() {
+    let (result, statistics) = normalize(
+        &ChannelsLast::of(x.primitive()),
+        [gamma.primitive(), beta.primitive()],
+        None,
+        how,
+    );
+    let [mean, variance] = statistics_tensors(&statistics);
+    let result = result.into_tensor();
+    let output = match Norm.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
-            let statistics = Statistics { mean: mean.clone(), variance: variance.clone(), epsilon };
-            let gamma = x.is_tracked().then(|| prep.checkpoint(&gamma));
-            let state = BatchNormState { x: prep.checkpoint(&x), gamma, statistics };
-            prep.finish(state, normalized.output)
+            let [x, gamma, beta] = [&x, &gamma, &beta].map(|input| prep.checkpoint(input));
+            let state = NormState { x, gamma, beta, statistics, how, result: None };
+            prep.finish(state, result)
         }
-        OpsKind::UnTracked(prep) => prep.finish(normalized.output),
+        OpsKind::UnTracked(prep) => prep.finish(result),
     };
-    (output, Tensor::new(mean), Tensor::new(variance))
+    (output, mean, variance)
 }
 
-pub(super) fn batch_norm_eval<C: CheckpointStrategy>(
+pub(super) fn norm_shortcut<C: CheckpointStrategy>(
     x: Tensor,
     gamma: Tensor,
     beta: Tensor,
-    statistics: Statistics,
-) -> Tensor {
-    let nodes = [x.node(), gamma.node(), beta.node()];
-    match BatchNormEval.prepare::<C>(nodes).compute_bound().stateful() {
+    shortcut: Tensor,
+    how: Normalization,
+) -> (Tensor, Tensor, Tensor) {
+    let nodes = [x.node(), gamma.node(), beta.node(), shortcut.node()];
+    let (result, statistics) = normalize(
+        &ChannelsLast::of(x.primitive()),
+        [gamma.primitive(), beta.primitive()],
+        Some(shortcut.primitive()),
+        how,
+    );
+    let [mean, variance] = statistics_tensors(&statistics);
+    let result = result.into_tensor();
+    let output = match Norm.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
-            let saved_gamma = x.is_tracked().then(|| prep.checkpoint(&gamma));
-            let saved_x = prep.checkpoint(&x);
-            let (gamma, beta) = (gamma.primitive(), beta.primitive());
-            let output = batch_norm::eval(x.into_primitive(), gamma, beta, &statistics);
-            prep.finish(BatchNormState { x: saved_x, gamma: saved_gamma, statistics }, output)
+            let [x, gamma, beta] = [&x, &gamma, &beta].map(|input| prep.checkpoint(input));
+            let kept = Some(result.clone());
+            let state = NormState { x, gamma, beta, statistics, how, result: kept };
+            prep.finish(state, result)
         }
-        OpsKind::UnTracked(prep) => {
-            let (gamma, beta) = (gamma.primitive(), beta.primitive());
-            prep.finish(batch_norm::eval(x.into_primitive(), gamma, beta, &statistics))
-        }
-    }
+        OpsKind::UnTracked(prep) => prep.finish(result),
+    };
+    (output, mean, variance)
+}
+
+/// Mean and variance, outside the graph.
+fn statistics_tensors(statistics: &Statistics) -> [Tensor; 2] {
+    let channels = [statistics.mean.len()];
+    [&statistics.mean, &statistics.variance]
+        .map(|values| Tensor::new(tensor(values.clone(), channels)))
 }
 
 #[derive(Debug)]
@@ -205,61 +217,50 @@ impl Backward<Flex, 1> for MaxPool2d {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let gradient = grads.consume::<Flex>(&ops.node);
+        let gradient = ChannelsLast::of(&grads.consume::<Flex>(&ops.node));
         let (windows, winners) = ops.state;
-        let dx = max_pool::backward(&windows, &winners, &gradient);
-        register(grads, ops.parents.map(|node| (node.map(|node| node.id), Some(dx.clone()))));
+        let dx = pool::max_backward(&windows, &winners, &gradient).into_tensor();
+        let [x] = ops.parents.map(|node| node.map(|node| node.id));
+        register(grads, [(x, Some(dx))]);
     }
 }
 
 pub(super) fn max_pool2d<C: CheckpointStrategy>(x: Tensor, windows: ConvShape) -> Tensor {
     let (x, node) = x.into_parts();
-    let (output, winners) = max_pool::forward(&windows, x);
+    let (output, winners) = pool::max(&windows, &ChannelsLast::of(&x));
+    let output = output.into_tensor();
     match MaxPool2d.prepare::<C>([node]).compute_bound().stateful() {
         OpsKind::Tracked(prep) => prep.finish((windows, winners), output),
         OpsKind::UnTracked(prep) => prep.finish(output),
     }
 }
 
-/// `relu` of one input or of the sum of two; the output tells where the gradient passes.
 #[derive(Debug)]
-struct Relu;
+struct MeanPool;
 
-impl<const N: usize> Backward<Flex, N> for Relu {
-    type State = FlexTensor;
+impl Backward<Flex, 1> for MeanPool {
+    /// n, c, h, w
+    type State = [usize; 4];
 
     fn backward(
         self,
-        ops: Ops<FlexTensor, N>,
+        ops: Ops<[usize; 4], 1>,
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let gradient = grads.consume::<Flex>(&ops.node);
-        let gradient = elementwise::relu_backward(gradient, &ops.state);
-        let inputs = ops.parents.map(|node| (node.map(|node| node.id), Some(gradient.clone())));
-        drop(gradient);
-        register(grads, inputs);
+        let gradient = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let dx = pool::mean_backward(gradient.storage(), ops.state).into_tensor();
+        let [x] = ops.parents.map(|node| node.map(|node| node.id));
+        register(grads, [(x, Some(dx))]);
     }
 }
 
-pub(super) fn relu<C: CheckpointStrategy>(x: Tensor) -> Tensor {
+pub(super) fn mean_pool<C: CheckpointStrategy>(x: Tensor) -> Tensor {
     let (x, node) = x.into_parts();
-    match Relu.prepare::<C>([node]).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => {
-            let output = elementwise::relu(x);
-            prep.finish(output.clone(), output)
-        }
-        OpsKind::UnTracked(prep) => prep.finish(elementwise::relu(x)),
-    }
-}
-
-pub(super) fn add_relu<C: CheckpointStrategy>(x: Tensor, y: Tensor) -> Tensor {
-    let ((x, x_node), (y, y_node)) = (x.into_parts(), y.into_parts());
-    match Relu.prepare::<C>([x_node, y_node]).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => {
-            let output = elementwise::add_relu(x, y);
-            prep.finish(output.clone(), output)
-        }
-        OpsKind::UnTracked(prep) => prep.finish(elementwise::add_relu(x, y)),
+    let shape = dims::<4>(&x);
+    let output = tensor(pool::mean(&ChannelsLast::of(&x)), [shape[0], shape[1]]);
+    match MeanPool.prepare::<C>([node]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(shape, output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
     }
 }

@@ -1,128 +1,184 @@
-//! Convolution and the gradient of its image.
+//! Convolution of images in channels-last order, and its gradients.
 //!
-//! Images stay in their `[n, c, h, w]` order; a part of an image is unfolded into a matrix and
-//! multiplied with the weight. A task computes elements of the result that no other task touches,
-//! each sum in one order, so equal inputs give equal bits.
+//! 3×3 kernels of stride 1 go by Winograd's algorithm where it pays, all others by a matrix product.
 
 use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::im2col::{ConvShape, Part, fold_add, unfold};
-use super::matmul::{Matrix, matmul};
-use super::storage::{Output, dims, filled, with_scratch};
+use super::channels_last::ChannelsLast;
+use super::conv_shape::ConvShape;
+use super::correlate::{Target, correlate};
+use super::epilogue::Epilogue;
+use super::gemm::Packed;
+use super::lanes::Isa;
+use super::storage::{Output, tensor};
+use super::weight_view::WeightView;
+use super::window::Window;
+use super::{conv_weight, depthwise, winograd, winograd_weight};
 
-/// Elements of an unfolded part (1 MiB): what stays near the core until it is multiplied.
-const PART_ELEMENTS: usize = 1 << 18;
-/// Fewer columns than this leave the matrix product inefficient.
-const MIN_COLUMNS: usize = 128;
-
-/// Convolves image `[n, ci, h, w]` with weight `[co, ci, kh, kw]` to `[n, co, oh, ow]`.
-pub(super) fn forward(
-    image: &FlexTensor,
-    weight: &FlexTensor,
-    stride: [usize; 2],
-    padding: [usize; 2],
-) -> FlexTensor {
-    let shape = ConvShape::new(dims(image), dims(weight), stride, padding);
-    let (image, weight) = (image.to_contiguous(), weight.to_contiguous());
-    let (image, weight) = (image.storage::<f32>(), weight.storage::<f32>());
-    let pixels = shape.pixels_out();
-    let weight = Matrix::new(weight, [shape.channels_out, shape.depth()], shape.depth());
-    let mut output = Output::new(shape.batch * shape.channels_out * pixels);
-    let shared = output.share();
-
-    let rows = rows_per_part(&shape);
-    let parts = shape.size_out[0].div_ceil(rows);
-    (0..shape.batch * parts).into_par_iter().with_max_len(1).for_each(|task| {
-        let (n, first) = (task / parts, task % parts * rows);
-        let image = &image[n * shape.channels_in * shape.pixels_in()..]
-            [..shape.channels_in * shape.pixels_in()];
-        let rows = first..(first + rows).min(shape.size_out[0]);
-        let start = first * shape.size_out[1];
-        let columns = rows.len() * shape.size_out[1];
-        let target = shared.pointer(n * shape.channels_out * pixels + start);
-        let multiply = |unfolded: Matrix<'_>| {
-            // SAFETY: the product covers columns `start..start + columns` of image n's planes,
-            // which lie in the output and belong to this task alone.
-            unsafe { matmul(target, pixels, weight, unfolded, false) }
-        };
-        if shape.is_pointwise() {
-            multiply(Matrix::new(&image[start..], [shape.depth(), columns], pixels));
-        } else {
-            with_scratch([shape.depth() * columns, 0], |unfolded, _| {
-                unfold(&shape, image, &Part { rows, row_stride: columns }, unfolded);
-                multiply(Matrix::new(unfolded, [shape.depth(), columns], columns));
-            });
-        }
-    });
-    let [height, width] = shape.size_out;
-    // SAFETY: the tasks cover all images and all their output rows.
-    unsafe { output.into_tensor([shape.batch, shape.channels_out, height, width]) }
+/// A weight prepared for the forward pass.
+pub(super) enum Prepared {
+    /// For a matrix product.
+    Direct(Packed),
+    /// For Winograd's algorithm.
+    Winograd(Packed),
+    /// Tap by tap, `[taps, channels]`.
+    Depthwise(Vec<f32>),
 }
 
-/// Output rows of one forward task: at least a task for every thread, in parts of equal height.
-fn rows_per_part(shape: &ConvShape) -> usize {
-    let [height, width] = shape.size_out;
-    let columns = if shape.is_pointwise() {
-        shape.pixels_out()
+/// Prepares weight `[co, ci, kh, kw]`, or `[c, 1, kh, kw]` if depthwise, each output channel
+/// multiplied with its scale.
+pub(super) fn prepare(
+    isa: Isa,
+    shape: &ConvShape,
+    weight: &[f32],
+    depthwise: bool,
+    scale: Option<&[f32]>,
+) -> Prepared {
+    let taps: Vec<usize> = (0..shape.taps()).collect();
+    if depthwise {
+        return Prepared::Depthwise(depthwise::by_tap(weight, &taps, shape, scale));
+    }
+    let depth = [shape.channels_in, shape.taps()];
+    let columns = [shape.channels_out, shape.channels_in * shape.taps()];
+    let view = WeightView { weight, taps: &taps, depth, columns, scale };
+    prepare_view(isa, &shape.window(), &view)
+}
+
+fn prepare_view(isa: Isa, window: &Window, view: &WeightView<'_>) -> Prepared {
+    if winograd::pays(window, view.columns[0]) {
+        Prepared::Winograd(winograd::kernels(isa, view))
     } else {
-        (PART_ELEMENTS / shape.depth()).max(MIN_COLUMNS)
-    };
-    let parts = height.div_ceil((columns / width).max(1));
-    let tasks_per_image = rayon::current_num_threads().div_ceil(shape.batch);
-    height.div_ceil(parts.max(tasks_per_image))
+        Prepared::Direct(view.pack(isa))
+    }
 }
 
-/// Gradient of the image: the transpose of [`forward`] in its first argument.
+/// Convolves images `[n, h, w, ci]` to `[n, oh, ow, co]`.
+pub(super) fn forward(
+    isa: Isa,
+    shape: &ConvShape,
+    images: &[f32],
+    weight: &Prepared,
+    epilogue: Option<&Epilogue<'_>>,
+) -> Vec<f32> {
+    let mut output = Output::new(shape.pixels_out() * shape.channels_out);
+    let (images, target) = ((images, shape.batch), Target::every_pixel(shape.size_out));
+    // SAFETY: the output holds the results, and nobody else reaches it.
+    unsafe {
+        run(isa, images, &shape.window(), weight, (&mut output, target), epilogue);
+        output.into_values()
+    }
+}
+
+/// Applies a prepared weight at every position of a window.
+///
+/// # Safety
+/// The output must hold the target's pixels for all output channels.
+unsafe fn run(
+    isa: Isa,
+    images: (&[f32], usize),
+    window: &Window,
+    weight: &Prepared,
+    (output, target): (&mut Output, Target),
+    epilogue: Option<&Epilogue<'_>>,
+) {
+    let output = output.share();
+    // SAFETY: passed on to the caller.
+    unsafe {
+        match weight {
+            Prepared::Direct(weight) => {
+                correlate(isa, images, window, weight, (output, target), epilogue);
+            }
+            Prepared::Winograd(kernels) => {
+                winograd::correlate(isa, images, window, kernels, output, epilogue);
+            }
+            Prepared::Depthwise(weight) => {
+                depthwise::correlate(isa, images, window, weight, (output, target), epilogue);
+            }
+        }
+    }
+}
+
+/// Gradient of the images.
 pub(super) fn image_gradient(
+    isa: Isa,
     shape: &ConvShape,
     weight: &FlexTensor,
-    gradient: &FlexTensor,
-) -> FlexTensor {
-    let (weight, gradient) = (weight.to_contiguous(), gradient.to_contiguous());
-    let (weight, gradient) = (weight.storage::<f32>(), gradient.storage::<f32>());
-    let pixels = shape.pixels_out();
-    let mut output = Output::new(shape.batch * shape.channels_in * shape.pixels_in());
-
-    // A task owns some input channels of one image.
-    let channels = channels_per_part(shape);
-    let depth = channels * shape.taps();
-    let parts = shape.channels_in / channels;
-    let planes = output.as_mut_slice().par_chunks_exact_mut(channels * shape.pixels_in());
-    planes.enumerate().with_max_len(1).for_each(|(task, image)| {
-        let (n, part) = (task / parts, task % parts);
-        let gradient = &gradient[n * shape.channels_out * pixels..];
-        let gradient = Matrix::new(gradient, [shape.channels_out, pixels], pixels);
-        let weight = &weight[part * depth..];
-        let weight = Matrix::new(weight, [shape.channels_out, depth], shape.depth()).transposed();
-        if shape.is_pointwise() {
-            // SAFETY: depth × pixels is exactly the task's own chunk of the output.
-            unsafe { matmul(image.as_mut_ptr().cast(), pixels, weight, gradient, false) };
+    gradient: &ChannelsLast,
+    depthwise: bool,
+) -> Vec<f32> {
+    let weight = weight.to_contiguous();
+    let weight = weight.storage::<f32>();
+    let mut output = Output::new(shape.pixels_in() * shape.channels_in);
+    let windows = shape.gradient_windows();
+    if windows.iter().any(|part| part.taps.is_empty()) {
+        // Pixels that no result is made of.
+        let chunks = output.as_mut_slice().par_chunks_mut(super::storage::CHUNK);
+        chunks.for_each(|chunk| chunk.fill(std::mem::MaybeUninit::new(0.0)));
+    }
+    for part in windows.iter().filter(|part| !part.taps.is_empty()) {
+        let prepared = if depthwise {
+            Prepared::Depthwise(depthwise::by_tap(weight, &part.taps, shape, None))
         } else {
-            with_scratch([depth * pixels, 0], |unfolded, _| {
-                // SAFETY: depth × pixels is exactly the scratch buffer, borrowed mutably here.
-                unsafe { matmul(unfolded.as_mut_ptr(), pixels, weight, gradient, false) };
-                let part = Part { rows: 0..shape.size_out[0], row_stride: pixels };
-                fold_add(shape, unfolded, &part, filled(image, 0.0));
-            });
+            let view = WeightView {
+                weight,
+                taps: &part.taps,
+                depth: [shape.channels_out, shape.channels_in * shape.taps()],
+                columns: [shape.channels_in, shape.taps()],
+                scale: None,
+            };
+            prepare_view(isa, &part.window, &view)
+        };
+        let images = (gradient.values(), shape.batch);
+        // SAFETY: the output holds the images, and nobody else reaches it.
+        unsafe {
+            run(isa, images, &part.window, &prepared, (&mut output, part.target), None);
         }
-    });
-    let [height, width] = shape.size_in;
-    // SAFETY: the chunks cover the whole output, since `channels` divides the input channels.
-    unsafe { output.into_tensor([shape.batch, shape.channels_in, height, width]) }
+    }
+    // SAFETY: every pixel belongs to one window, or was cleared above.
+    unsafe { output.into_values() }
 }
 
-/// Input channels of one task of the image gradient: a divisor of all of them.
-fn channels_per_part(shape: &ConvShape) -> usize {
-    let all = shape.channels_in;
-    let fitting = if shape.is_pointwise() {
-        all
+/// Gradient of the weight `[co, ci, kh, kw]`, or `[c, 1, kh, kw]` if depthwise.
+pub(super) fn weight_gradient(
+    isa: Isa,
+    shape: &ConvShape,
+    images: &ChannelsLast,
+    gradient: &ChannelsLast,
+    depthwise: bool,
+) -> FlexTensor {
+    let (window, channels) = (shape.window(), shape.channels_out);
+    let (images, gradient) = (images.values(), gradient.values());
+    let [height, width] = shape.kernel;
+    if depthwise {
+        let values = depthwise::weight_gradient(isa, images, &window, gradient);
+        return tensor(values, [channels, 1, height, width]);
+    }
+    let values = if winograd::pays(&window, channels) {
+        winograd_weight::weight_gradient(isa, images, &window, gradient, channels)
     } else {
-        PART_ELEMENTS / (shape.taps() * shape.pixels_out())
+        let by_tap = conv_weight::weight_gradient(isa, images, &window, gradient, channels);
+        channels_first(by_tap, shape)
     };
-    let shared = all * shape.batch / rayon::current_num_threads();
-    let most = fitting.min(shared).clamp(1, all);
-    (1..=most).rev().find(|&channels| all.is_multiple_of(channels)).unwrap_or(1)
+    tensor(values, [channels, shape.channels_in, height, width])
+}
+
+/// `[co, taps, ci]` → `[co, ci, taps]`
+fn channels_first(by_tap: Vec<f32>, shape: &ConvShape) -> Vec<f32> {
+    let (taps, channels) = (shape.taps(), shape.channels_in);
+    if taps == 1 {
+        return by_tap;
+    }
+    let mut output = vec![0.0; by_tap.len()];
+    let kernels = output.par_chunks_exact_mut(taps * channels);
+    kernels.zip(by_tap.par_chunks_exact(taps * channels)).for_each(|(target, source)| {
+        for (tap, values) in source.chunks_exact(channels).enumerate() {
+            for (target, value) in target[tap..].iter_mut().step_by(taps).zip(values) {
+                *target = *value;
+            }
+        }
+    });
+    output
 }
 
 #[cfg(test)]
@@ -131,8 +187,13 @@ mod tests {
     use burn::tensor::{Device, Tensor, module};
     use proptest::prelude::*;
 
-    use super::super::conv2d;
-    use super::super::testing::{assert_close, elements, random};
+    use super::super::channels_last::ChannelsLast;
+    use super::super::conv_shape::ConvShape;
+    use super::super::lanes::Isa;
+    use super::super::storage::tensor;
+    use super::super::testing::{assert_close, elements, random, values};
+    use super::super::{Convolution, conv2d};
+    use super::{forward, image_gradient, prepare, weight_gradient};
 
     #[derive(Clone, Copy, Debug)]
     struct Case {
@@ -142,6 +203,7 @@ mod tests {
         kernel: [usize; 2],
         stride: [usize; 2],
         padding: [usize; 2],
+        depthwise: bool,
     }
 
     impl Case {
@@ -150,16 +212,19 @@ mod tests {
         }
 
         fn weight(&self, device: &Device) -> Tensor<4> {
-            let [channels_in, channels_out] = self.channels;
+            let [channels_in, channels_out] =
+                if self.depthwise { [1, self.channels[0]] } else { self.channels };
             random([channels_out, channels_in, self.kernel[0], self.kernel[1]], 2, device)
         }
 
         fn fast(&self, x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
-            conv2d(x, weight, self.stride, self.padding)
+            let Case { stride, padding, depthwise, .. } = *self;
+            conv2d(x, weight, Convolution { stride, padding, depthwise })
         }
 
         fn composed(&self, x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
-            let options = ConvOptions::new(self.stride, self.padding, [1, 1], 1);
+            let groups = if self.depthwise { self.channels[0] } else { 1 };
+            let options = ConvOptions::new(self.stride, self.padding, [1, 1], groups);
             module::conv2d(x, weight, None, options)
         }
 
@@ -181,7 +246,7 @@ mod tests {
             let fast = self.run(&device, |x, weight| self.fast(x, weight));
             let composed = self.run(&device, |x, weight| self.composed(x, weight));
             for (i, what) in ["output", "image gradient", "weight gradient"].iter().enumerate() {
-                assert_close(&fast[i], &composed[i], 2e-5, &format!("{what} of {self:?}"));
+                assert_close(&fast[i], &composed[i], 3e-5, &format!("{what} of {self:?}"));
             }
             let again = self.run(&device, |x, weight| self.fast(x, weight));
             assert_eq!(fast, again, "bits of {self:?}");
@@ -200,6 +265,7 @@ mod tests {
             kernel: [kernel; 2],
             stride: [stride; 2],
             padding: [padding; 2],
+            depthwise: false,
         }
     }
 
@@ -207,7 +273,8 @@ mod tests {
     fn sums_the_pixels_under_a_kernel_of_ones() {
         let device = Device::flex();
         let x = Tensor::<4>::from_floats([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]], &device);
-        let y = conv2d(x, Tensor::ones([1, 1, 3, 3], &device), [1, 1], [1, 1]);
+        let how = Convolution { stride: [1, 1], padding: [1, 1], depthwise: false };
+        let y = conv2d(x, Tensor::ones([1, 1, 3, 3], &device), how);
         assert_eq!(elements(&y), [12.0, 21.0, 16.0, 12.0, 21.0, 16.0]);
     }
 
@@ -223,6 +290,12 @@ mod tests {
             case([9, 16, 16], [2, 2], [3, 1, 1]),
             case([7, 2, 3], [1, 1], [3, 1, 1]),
             case([1, 1, 1], [1, 1], [1, 1, 0]),
+            // Winograd: whole tiles, tiles that stand out, channels that fill no vector.
+            case([2, 64, 32], [16, 8], [3, 1, 1]),
+            case([3, 35, 50], [13, 9], [3, 1, 1]),
+            case([1, 300, 40], [8, 8], [3, 1, 0]),
+            Case { depthwise: true, ..case([2, 40, 40], [11, 6], [3, 1, 1]) },
+            Case { depthwise: true, ..case([2, 33, 33], [11, 6], [3, 2, 1]) },
         ] {
             case.check();
         }
@@ -237,9 +310,10 @@ mod tests {
             kernel in prop::sample::select(vec![[1, 1], [3, 3], [7, 7], [1, 3], [5, 2]]),
             stride in [1usize..4, 1..4],
             padding in [0usize..4, 0..4],
+            depthwise in any::<bool>(),
         ) {
             prop_assume!((0..2).all(|axis| kernel[axis] <= size[axis] + 2 * padding[axis]));
-            Case { batch, channels, size, kernel, stride, padding }.check();
+            Case { batch, channels, size, kernel, stride, padding, depthwise }.check();
         }
     }
 
@@ -281,5 +355,70 @@ mod tests {
         assert_eq!(y.dtype(), burn::tensor::DType::F64);
         let single = case.fast(case.x(&device), case.weight(&device));
         assert_close(&elements(&single), &elements(&y), 1e-6, "f32 against f64");
+    }
+
+    /// Result and both gradients in f64, straight from the definition, channels last; the weight's
+    /// as `[co, ci, taps]`.
+    fn definition(shape: &ConvShape, x: &[f32], weight: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
+        let (ci, co, taps) = (shape.channels_in, shape.channels_out, shape.taps());
+        let mut results = [vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; weight.len()]];
+        let window = shape.window();
+        for (result, position) in window.walk(0..shape.pixels_out()).enumerate() {
+            for tap in 0..taps {
+                let y = (position.y * shape.stride[0] + tap / shape.kernel[1]) as isize;
+                let x_at = (position.x * shape.stride[1] + tap % shape.kernel[1]) as isize;
+                let [y, x_at] = [y + window.first[0], x_at + window.first[1]];
+                let [height, width] = shape.size_in.map(|size| size as isize);
+                if y < 0 || x_at < 0 || y >= height || x_at >= width {
+                    continue;
+                }
+                let pixel = (position.n * height as usize + y as usize) * width as usize;
+                let pixel = pixel + x_at as usize;
+                for (i, o) in (0..ci).flat_map(|i| (0..co).map(move |o| (i, o))) {
+                    let (at_x, at_y, at_w) =
+                        (pixel * ci + i, result * co + o, (o * ci + i) * taps + tap);
+                    let value = |values: &[f32], at: usize| f64::from(values[at]);
+                    results[0][at_y] += value(x, at_x) * value(weight, at_w);
+                    results[1][at_x] += value(dy, at_y) * value(weight, at_w);
+                    results[2][at_w] += value(x, at_x) * value(dy, at_y);
+                }
+            }
+        }
+        results
+    }
+
+    #[test]
+    fn every_vector_unit_computes_the_definition() {
+        for shape in [
+            ConvShape::new([2, 5, 9, 7], 33, [3, 3], [2, 1], [1, 0]),
+            ConvShape::new([3, 40, 9, 7], 37, [3, 3], [1, 1], [1, 1]),
+            ConvShape::new([1, 270, 4, 3], 70, [1, 1], [1, 1], [0, 0]),
+            ConvShape::new([2, 3, 16, 11], 20, [7, 7], [2, 2], [3, 3]),
+        ] {
+            let [height, width] = shape.size_in;
+            let x = values(shape.pixels_in() * shape.channels_in, 1);
+            let weight = values(shape.channels_out * shape.channels_in * shape.taps(), 2);
+            let dy = values(shape.pixels_out() * shape.channels_out, 3);
+            let expected = definition(&shape, &x, &weight, &dy);
+            let image_dims = [shape.batch, shape.channels_in, height, width];
+            let dims = [shape.batch, shape.channels_out, shape.size_out[0], shape.size_out[1]];
+            let (images, gradient) =
+                (ChannelsLast::new(x.clone(), image_dims), ChannelsLast::new(dy, dims));
+            let [kh, kw] = shape.kernel;
+            let weights = tensor(weight.clone(), [shape.channels_out, shape.channels_in, kh, kw]);
+            for isa in Isa::available() {
+                let prepared = prepare(isa, &shape, &weight, false, None);
+                let dw = weight_gradient(isa, &shape, &images, &gradient, false);
+                let actual = [
+                    forward(isa, &shape, &x, &prepared, None),
+                    image_gradient(isa, &shape, &weights, &gradient, false),
+                    dw.storage::<f32>().to_vec(),
+                ];
+                for (i, actual) in actual.iter().enumerate() {
+                    let actual: Vec<f64> = actual.iter().map(|value| f64::from(*value)).collect();
+                    assert_close(&actual, &expected[i], 2e-6, &format!("{isa:?} {shape:?} {i}"));
+                }
+            }
+        }
     }
 }

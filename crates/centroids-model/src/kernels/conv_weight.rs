@@ -1,158 +1,173 @@
-//! Gradient of a convolution's weight: a sum over all images and pixels.
+//! Gradient of a convolution's weight: a matrix product over all pixels.
 
 use std::ops::Range;
 
-use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::im2col::{ConvShape, Part, unfold};
-use super::matmul::{Matrix, matmul};
-use super::storage::{CHUNK, Output, tensor, with_scratch};
+use super::gemm::{Multiply, depth_blocks};
+use super::lanes::{Columns, Isa, KC, Lanes, Task, dispatch, tile_size};
+use super::storage::{CHUNK, Output, with_scratch};
+use super::window::Window;
 
-/// Output pixels multiplied at once: enough for an efficient product, few enough to stay near the
-/// core while they are unfolded and multiplied.
-const PIXELS: usize = 512;
+/// Rows and columns of the gradient that one task computes.
+const PART: [usize; 2] = [216, 512];
+/// Tasks that keep all threads busy; with fewer parts than this the pixels are divided too.
+const TASKS: usize = 8;
 
-/// Gradient of the weight `[co, ci, kh, kw]`.
+/// The gradient `[channels of dz, values under the window]` from images `[n, h, w, c]` and the
+/// gradient `dz` `[n, positions, channels]` of the convolution's result.
 ///
-/// The images are divided evenly among the threads; each part is summed in order, and then the
-/// parts: the bits depend on the number of threads, not on their timing.
+/// How the sum over pixels is divided depends on the shape alone, and so do the bits.
 pub(super) fn weight_gradient(
-    shape: &ConvShape,
-    image: &FlexTensor,
-    gradient: &FlexTensor,
-) -> FlexTensor {
-    let (image, gradient) = (image.to_contiguous(), gradient.to_contiguous());
-    let sources = Sources { shape, image: image.storage(), gradient: gradient.storage() };
-    let threads = rayon::current_num_threads();
-    let parts = threads.min(shape.batch);
-    // With fewer images than threads, the channels are divided too.
-    let channels = shape.channels_in.div_ceil((threads / parts).min(shape.channels_in));
-    let channel_parts = shape.channels_in.div_ceil(channels);
-    let len = shape.channels_out * shape.depth();
-    let mut sums = Output::new(parts * len);
+    isa: Isa,
+    images: &[f32],
+    window: &Window,
+    dz: &[f32],
+    channels: usize,
+) -> Vec<f32> {
+    let (depth, pixels) = (window.depth(), dz.len() / channels);
+    let [mr, nr] = tile_size(isa);
+    let rows = parts(channels, PART[0] / mr * mr);
+    let columns = parts(depth, PART[1]);
+    let areas = rows.len() * columns.len();
+    let split = pixels.div_ceil(TASKS.div_ceil(areas)).max(512).min(pixels);
+    let splits = pixels.div_ceil(split);
+    let mut sums = Output::new(splits * channels * depth);
     let shared = sums.share();
-
-    (0..parts * channel_parts).into_par_iter().with_max_len(1).for_each(|task| {
-        let (part, first) = (task / channel_parts, task % channel_parts * channels);
-        let slab = Slab {
-            images: part * shape.batch / parts..(part + 1) * shape.batch / parts,
-            channels: first..(first + channels).min(shape.channels_in),
+    (0..splits * areas).into_par_iter().with_max_len(1).for_each(|task| {
+        let (split_index, area) = (task / areas, task % areas);
+        let part = Part {
+            isa,
+            sources: (images, dz),
+            window,
+            channels,
+            rows: rows[area / columns.len()].clone(),
+            columns: columns[area % columns.len()].clone(),
+            panels: [mr, nr],
         };
-        let target = shared.pointer(part * len + first * shape.taps());
-        // SAFETY: the slab's columns of its part's sum lie in the buffer and belong to this task.
-        unsafe { sources.accumulate(&slab, target) };
+        let pixels = split_index * split..((split_index + 1) * split).min(pixels);
+        let row = |row: usize| shared.pointer((split_index * channels + row) * depth);
+        let rows: Vec<*mut f32> = part.rows.clone().map(row).collect();
+        // SAFETY: every task has its own rows and columns of its own sum.
+        unsafe { part.run(pixels, &rows) };
     });
-    // SAFETY: the tasks cover all channels of all parts, and every slab holds an image, so its
-    // first product writes all its columns.
-    let mut sums = unsafe { sums.into_values() };
-    let (total, rest) = sums.split_at_mut(len);
-    for part in rest.chunks_exact(len) {
-        total.par_chunks_mut(CHUNK).zip(part.par_chunks(CHUNK)).for_each(|(total, part)| {
-            for (total, part) in total.iter_mut().zip(part) {
-                *total += *part;
-            }
+    // SAFETY: the tasks cover every element of every sum, and none is without pixels.
+    total(unsafe { sums.into_values() }, channels * depth)
+}
+
+/// Ranges of at most `most` that cover `0..len`.
+fn parts(len: usize, most: usize) -> Vec<Range<usize>> {
+    (0..len).step_by(most).map(|first| first..(first + most).min(len)).collect()
+}
+
+/// Adds up sums of `len` elements, in order.
+fn total(mut sums: Vec<f32>, len: usize) -> Vec<f32> {
+    let (first, rest) = sums.split_at_mut(len);
+    for sum in rest.chunks_exact(len) {
+        first.par_chunks_mut(CHUNK).zip(sum.par_chunks(CHUNK)).for_each(|(first, sum)| {
+            first.iter_mut().zip(sum).for_each(|(first, value)| *first += value);
         });
     }
     sums.truncate(len);
-    let [height, width] = shape.kernel;
-    tensor(sums, [shape.channels_out, shape.channels_in, height, width])
+    sums
 }
 
-/// The images and input channels of one task.
-struct Slab {
-    images: Range<usize>,
-    channels: Range<usize>,
-}
-
-/// Output pixels multiplied at once: some small images, or some rows of one.
-struct Piece {
-    images: Range<usize>,
+/// Some rows and columns of the gradient.
+struct Part<'a> {
+    isa: Isa,
+    /// Images and the gradient of the result.
+    sources: (&'a [f32], &'a [f32]),
+    window: &'a Window,
+    channels: usize,
     rows: Range<usize>,
+    columns: Range<usize>,
+    /// Size of a register tile.
+    panels: [usize; 2],
 }
 
-/// What the gradient is computed from.
-struct Sources<'a> {
-    shape: &'a ConvShape,
-    image: &'a [f32],
-    gradient: &'a [f32],
-}
-
-impl Sources<'_> {
-    /// Writes the gradient of a slab to rows that start every `shape.depth()` elements.
+impl Part<'_> {
+    /// Sums over some pixels.
     ///
     /// # Safety
-    /// The slab's channels × taps elements of each of the `channels_out` rows must be valid for
-    /// writes and in no use elsewhere.
-    unsafe fn accumulate(&self, slab: &Slab, target: *mut f32) {
-        let shape = self.shape;
-        let pieces = self.pieces(slab);
-        let pixels = pieces.iter().map(|piece| self.pixels(piece)).max().unwrap_or(0);
-        let lens = [slab.channels.len() * shape.taps() * pixels, shape.channels_out * pixels];
-        with_scratch(lens, |unfolded, gathered| {
-            for (i, piece) in pieces.iter().enumerate() {
-                let unfolded = self.unfolded(slab, piece, unfolded);
-                let gradient = self.gathered(piece, gathered);
-                // SAFETY: the caller answers for the target; the first product initialises it.
-                unsafe { matmul(target, shape.depth(), gradient, unfolded.transposed(), i > 0) };
+    /// The target must be valid for the columns and reached by no one else.
+    unsafe fn run(&self, pixels: Range<usize>, target: &[*mut f32]) {
+        let [mr, nr] = self.panels;
+        // A cut tile reads beyond its rows.
+        let lens = [KC * PART[0] + mr, KC * self.columns.len().next_multiple_of(nr)];
+        with_scratch(lens, |a, b| {
+            for (block, range) in depth_blocks(pixels.len()) {
+                let k = range.len();
+                let pack = Pack { part: self, pixels: pixels.start + range.start, k, a, b };
+                dispatch(self.isa, pack);
+                let multiply = Multiply {
+                    k,
+                    a: (&*a, Columns(PART[0])),
+                    b,
+                    rows: target,
+                    columns: self.columns.clone(),
+                    accumulate: block > 0,
+                    finish: None,
+                };
+                // SAFETY: passed on to the caller.
+                unsafe { multiply.run_on(self.isa) };
             }
         });
     }
+}
 
-    fn pieces(&self, slab: &Slab) -> Vec<Piece> {
-        let [height, width] = self.shape.size_out;
-        let images = PIXELS.div_ceil(self.shape.pixels_out()).min(slab.images.len());
-        let rows =
-            if self.shape.is_pointwise() { height } else { PIXELS.div_ceil(width).min(height) };
-        let chunks = |range: Range<usize>, len: usize| {
-            range.clone().step_by(len).map(move |start| start..(start + len).min(range.end))
-        };
-        chunks(slab.images.clone(), images)
-            .flat_map(|images| {
-                chunks(0..height, rows).map(move |rows| Piece { images: images.clone(), rows })
-            })
-            .collect()
-    }
+/// Packs both factors for `k` pixels.
+struct Pack<'a, 'b> {
+    part: &'a Part<'a>,
+    pixels: usize,
+    k: usize,
+    a: &'b mut [f32],
+    b: &'b mut [f32],
+}
 
-    fn pixels(&self, piece: &Piece) -> usize {
-        piece.images.len() * piece.rows.len() * self.shape.size_out[1]
-    }
+impl Task for Pack<'_, '_> {
+    type Output = ();
 
-    /// The slab's unfolded channels under a piece: the image itself where that is a matrix.
-    fn unfolded<'a>(&'a self, slab: &Slab, piece: &Piece, scratch: &'a mut [f32]) -> Matrix<'a> {
-        let shape = self.shape;
-        let planes = |n: usize| {
-            let first = (n * shape.channels_in + slab.channels.start) * shape.pixels_in();
-            &self.image[first..][..slab.channels.len() * shape.pixels_in()]
-        };
-        let size = [slab.channels.len() * shape.taps(), self.pixels(piece)];
-        if shape.is_pointwise() && piece.images.len() == 1 {
-            return Matrix::new(planes(piece.images.start), size, size[1]);
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        let Part { sources: (images, dz), window, channels, rows, columns, .. } = self.part;
+        let pixels = self.pixels..self.pixels + self.k;
+        for (k, pixel) in pixels.clone().enumerate() {
+            let values = &dz[pixel * channels..][rows.clone()];
+            self.a[k * PART[0]..][..values.len()].copy_from_slice(values);
         }
-        let part = Part { rows: piece.rows.clone(), row_stride: size[1] };
-        let step = size[1] / piece.images.len();
-        for (i, n) in piece.images.clone().enumerate() {
-            unfold(shape, planes(n), &part, &mut scratch[i * step..]);
-        }
-        Matrix::new(scratch, size, size[1])
-    }
-
-    /// The output gradient of a piece: a view where it lies in one image.
-    fn gathered<'a>(&'a self, piece: &Piece, scratch: &'a mut [f32]) -> Matrix<'a> {
-        let (shape, all) = (self.shape, self.shape.pixels_out());
-        let first = piece.rows.start * shape.size_out[1];
-        let size = [shape.channels_out, self.pixels(piece)];
-        let planes = |n: usize| &self.gradient[n * shape.channels_out * all + first..];
-        if piece.images.len() == 1 {
-            return Matrix::new(planes(piece.images.start), size, all);
-        }
-        let step = size[1] / piece.images.len();
-        for (i, n) in piece.images.clone().enumerate() {
-            let planes = planes(n).chunks(all);
-            for (plane, row) in planes.zip(scratch.chunks_exact_mut(size[1])) {
-                row[i * step..][..step].copy_from_slice(&plane[..step]);
+        let padded = window.has_padding();
+        let panel = V::NR * self.k;
+        for (k, position) in window.walk(pixels).enumerate() {
+            if padded {
+                let lines = self.b.chunks_exact_mut(panel).take(columns.len().div_ceil(V::NR));
+                lines.for_each(|lines| lines[k * V::NR..][..V::NR].fill(0.0));
             }
+            window.runs(images, position, columns, |values, at| {
+                into_panels(values, at, k, &mut *self.b, [V::NR, self.k]);
+            });
         }
-        Matrix::new(scratch, size, size[1])
+    }
+}
+
+/// Writes `values` as elements `at..` of line `k` of panels of `width` columns and `lines` lines.
+#[inline(always)]
+fn into_panels(
+    mut values: &[f32],
+    mut at: usize,
+    k: usize,
+    panels: &mut [f32],
+    [width, lines]: [usize; 2],
+) {
+    while !values.is_empty() {
+        let (panel, column) = (at / width, at % width);
+        let target = &mut panels[(panel * lines + k) * width..][..width][column..];
+        if values.len() >= width && column == 0 {
+            target.copy_from_slice(&values[..width]);
+            (values, at) = (&values[width..], at + width);
+        } else {
+            let len = target.len().min(values.len());
+            target.iter_mut().zip(values).for_each(|(target, value)| *target = *value);
+            (values, at) = (&values[len..], at + len);
+        }
     }
 }

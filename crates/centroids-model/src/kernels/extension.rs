@@ -3,12 +3,18 @@
 //! Only tensors that [`covered`](super::covered) accepts reach these traits: f32 on Flex.
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 
 use super::adam::{self, AdamStep};
-use super::im2col::ConvShape;
-use super::{autodiff, batch_norm, conv, elementwise, max_pool};
+use super::channels_last::ChannelsLast;
+use super::conv_shape::ConvShape;
+use super::inference::{Folded, FoldedCache};
+use super::lanes::Isa;
+use super::norm::{self, Affine};
+use super::storage::{dims, tensor};
+use super::{Convolution, Normalization, autodiff, conv, pool};
 
 /// Layers of a network; differentiable.
 #[backend_extension(Flex, Autodiff)]
@@ -16,31 +22,56 @@ pub(super) trait LayerKernels: Backend {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        stride: [usize; 2],
-        padding: [usize; 2],
+        convolution: Convolution,
     ) -> FloatTensor<Self>;
 
-    fn kernel_batch_norm_train(
+    /// Result, mean and biased variance.
+    fn kernel_norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        epsilon: f64,
+        normalization: Normalization,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    fn kernel_batch_norm_eval(
+    /// As `kernel_norm`, with a shortcut.
+    fn kernel_norm_shortcut(
         x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        shortcut: FloatTensor<Self>,
+        normalization: Normalization,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    fn kernel_max_pool2d(x: FloatTensor<Self>, windows: ConvShape) -> FloatTensor<Self>;
+
+    fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Convolution and frozen batch norm in one; not differentiable.
+#[backend_extension(Flex)]
+pub(super) trait InferenceKernels: Backend {
+    #[allow(clippy::too_many_arguments, reason = "the tensors of two layers")]
+    fn kernel_conv_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        epsilon: f64,
+        how: (Convolution, Normalization, FoldedCache),
     ) -> FloatTensor<Self>;
 
-    fn kernel_max_pool2d(x: FloatTensor<Self>, windows: ConvShape) -> FloatTensor<Self>;
-
-    fn kernel_relu(x: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    fn kernel_add_relu(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
+    #[allow(clippy::too_many_arguments, reason = "the tensors of two layers")]
+    fn kernel_conv_norm_shortcut(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        shortcut: FloatTensor<Self>,
+        how: (Convolution, Normalization, FoldedCache),
+    ) -> FloatTensor<Self>;
 }
 
 /// Updates of parameters; not differentiable.
@@ -55,59 +86,133 @@ pub(super) trait UpdateKernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
+/// Sizes of a convolution of `x` with `weight`.
+pub(super) fn conv_shape(x: &FlexTensor, weight: &FlexTensor, how: Convolution) -> ConvShape {
+    let [channels, _, height, width] = dims(weight);
+    ConvShape::new(dims(x), channels, [height, width], how.stride, how.padding)
+}
+
+/// The forward pass of a convolution.
+pub(super) fn convolve(x: &FlexTensor, weight: &FlexTensor, how: Convolution) -> FlexTensor {
+    let (isa, shape) = (Isa::chosen(), conv_shape(x, weight, how));
+    let weight = weight.to_contiguous();
+    let prepared = conv::prepare(isa, &shape, weight.storage(), how.depthwise, None);
+    let output = conv::forward(isa, &shape, ChannelsLast::of(x).values(), &prepared, None);
+    let [height, width] = shape.size_out;
+    ChannelsLast::new(output, [shape.batch, shape.channels_out, height, width]).into_tensor()
+}
+
+/// Result and statistics of a batch norm.
+pub(super) fn normalize(
+    x: &ChannelsLast,
+    [gamma, beta]: [&FlexTensor; 2],
+    shortcut: Option<&FlexTensor>,
+    how: Normalization,
+) -> (ChannelsLast, norm::Statistics) {
+    let (gamma, beta) = (gamma.to_contiguous(), beta.to_contiguous());
+    let statistics = norm::statistics(x.values(), x.dims()[1], how.epsilon);
+    let affine =
+        Affine { gamma: gamma.storage(), beta: beta.storage(), activation: how.activation };
+    let shortcut = shortcut.map(ChannelsLast::of);
+    let shortcut = shortcut.as_ref().map(ChannelsLast::values);
+    let output = norm::apply(x.values(), &statistics, affine, shortcut);
+    (ChannelsLast::new(output, x.dims()), statistics)
+}
+
+fn with_statistics(
+    (result, statistics): (ChannelsLast, norm::Statistics),
+) -> (FlexTensor, FlexTensor, FlexTensor) {
+    let channels = [statistics.mean.len()];
+    let [mean, variance] =
+        [statistics.mean, statistics.variance].map(|values| tensor(values, channels));
+    (result.into_tensor(), mean, variance)
+}
+
+fn infer(
+    x: &FlexTensor,
+    sources: [FlexTensor; 5],
+    shortcut: Option<&FlexTensor>,
+    (convolution, normalization, cache): (Convolution, Normalization, FoldedCache),
+) -> FlexTensor {
+    let (isa, shape) = (Isa::chosen(), conv_shape(x, &sources[0], convolution));
+    let folded = cache.get(&sources, &shape, || {
+        Folded::new(isa, &shape, convolution.depthwise, &sources, normalization.epsilon)
+    });
+    let shortcut = shortcut.map(ChannelsLast::of);
+    let x = ChannelsLast::of(x);
+    folded.apply(isa, &x, shortcut.as_ref(), normalization.activation).into_tensor()
+}
+
 impl LayerKernels for Flex {
-    fn kernel_conv2d(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        stride: [usize; 2],
-        padding: [usize; 2],
-    ) -> FloatTensor<Self> {
-        conv::forward(&x, &weight, stride, padding)
+    fn kernel_conv2d(x: FlexTensor, weight: FlexTensor, convolution: Convolution) -> FlexTensor {
+        convolve(&x, &weight, convolution)
     }
 
-    fn kernel_batch_norm_train(
-        x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let normalized = batch_norm::train(&x, &gamma, &beta, epsilon);
-        (normalized.output, normalized.mean, normalized.variance)
+    fn kernel_norm(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        normalization: Normalization,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        with_statistics(normalize(&ChannelsLast::of(&x), [&gamma, &beta], None, normalization))
     }
 
-    fn kernel_batch_norm_eval(
-        x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        let statistics = batch_norm::Statistics { mean, variance, epsilon };
-        batch_norm::eval(x, &gamma, &beta, &statistics)
+    fn kernel_norm_shortcut(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        shortcut: FlexTensor,
+        normalization: Normalization,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let x = ChannelsLast::of(&x);
+        with_statistics(normalize(&x, [&gamma, &beta], Some(&shortcut), normalization))
     }
 
-    fn kernel_max_pool2d(x: FloatTensor<Self>, windows: ConvShape) -> FloatTensor<Self> {
-        max_pool::forward(&windows, x).0
+    fn kernel_max_pool2d(x: FlexTensor, windows: ConvShape) -> FlexTensor {
+        pool::max(&windows, &ChannelsLast::of(&x)).0.into_tensor()
     }
 
-    fn kernel_relu(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        elementwise::relu(x)
+    fn kernel_mean_pool(x: FlexTensor) -> FlexTensor {
+        let [n, channels, _, _] = dims(&x);
+        tensor(pool::mean(&ChannelsLast::of(&x)), [n, channels])
+    }
+}
+
+impl InferenceKernels for Flex {
+    fn kernel_conv_norm(
+        x: FlexTensor,
+        weight: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        mean: FlexTensor,
+        variance: FlexTensor,
+        how: (Convolution, Normalization, FoldedCache),
+    ) -> FlexTensor {
+        infer(&x, [weight, gamma, beta, mean, variance], None, how)
     }
 
-    fn kernel_add_relu(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self> {
-        elementwise::add_relu(x, y)
+    fn kernel_conv_norm_shortcut(
+        x: FlexTensor,
+        weight: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        mean: FlexTensor,
+        variance: FlexTensor,
+        shortcut: FlexTensor,
+        how: (Convolution, Normalization, FoldedCache),
+    ) -> FlexTensor {
+        infer(&x, [weight, gamma, beta, mean, variance], Some(&shortcut), how)
     }
 }
 
 impl UpdateKernels for Flex {
     fn kernel_adam_step(
-        param: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-        m: FloatTensor<Self>,
-        v: FloatTensor<Self>,
+        param: FlexTensor,
+        grad: FlexTensor,
+        m: FlexTensor,
+        v: FlexTensor,
         step: AdamStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
         adam::step(param, &grad, m, v, step).into()
     }
 }
@@ -116,43 +221,35 @@ impl<C: CheckpointStrategy> LayerKernels for Autodiff<Flex, C> {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        stride: [usize; 2],
-        padding: [usize; 2],
+        convolution: Convolution,
     ) -> FloatTensor<Self> {
-        autodiff::conv2d::<C>(x, weight, stride, padding)
+        autodiff::conv2d::<C>(x, weight, convolution)
     }
 
-    fn kernel_batch_norm_train(
+    fn kernel_norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        epsilon: f64,
+        normalization: Normalization,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        autodiff::batch_norm_train::<C>(x, gamma, beta, epsilon)
+        autodiff::norm::<C>(x, gamma, beta, normalization)
     }
 
-    fn kernel_batch_norm_eval(
+    fn kernel_norm_shortcut(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        let (mean, variance) = (mean.into_primitive(), variance.into_primitive());
-        let statistics = batch_norm::Statistics { mean, variance, epsilon };
-        autodiff::batch_norm_eval::<C>(x, gamma, beta, statistics)
+        shortcut: FloatTensor<Self>,
+        normalization: Normalization,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        autodiff::norm_shortcut::<C>(x, gamma, beta, shortcut, normalization)
     }
 
     fn kernel_max_pool2d(x: FloatTensor<Self>, windows: ConvShape) -> FloatTensor<Self> {
         autodiff::max_pool2d::<C>(x, windows)
     }
 
-    fn kernel_relu(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        autodiff::relu::<C>(x)
-    }
-
-    fn kernel_add_relu(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self> {
-        autodiff::add_relu::<C>(x, y)
+    fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        autodiff::mean_pool::<C>(x)
     }
 }

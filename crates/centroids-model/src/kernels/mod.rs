@@ -1,28 +1,41 @@
 //! Fast kernels of the layers a ResNet is made of, as a backend extension of Burn.
 //!
-//! On the CPU (Flex, f32) they replace Burn's composed operations: batch normalisation in two
-//! reads and a write, convolutions and both their gradients by matrix products, activations in
-//! place, Adam in one pass. On every other device or element type each function is made of Burn's
-//! own operations. Both ways are differentiable, and on the CPU equal inputs give equal bits for a
-//! given number of rayon threads.
+//! On the CPU (Flex, f32) they replace Burn's composed operations: feature maps lie channels-last,
+//! convolutions and their gradients are packed matrix products or Winograd's algorithm, batch norm,
+//! shortcut and activation are one pass over the map, Adam is one pass over a parameter. On every
+//! other device or element type each function is made of Burn's own operations. Both ways are
+//! differentiable, and on the CPU equal inputs give equal bits, whatever the number of threads.
 //!
-//! `unsafe` code is confined to this module: buffers that are filled before they are read, and the
-//! matrix product.
+//! From the bottom up: `lanes` (vector units), `gemm` (packed product), `window` (which pixels a
+//! result is made of), `correlate` and `winograd` (convolution as products), `conv_weight` and
+//! `winograd_weight` (gradient of a weight), `norm`, `pool`, `depthwise`, `adam`; then `conv` and
+//! `inference` (what is used when), `autodiff` and `extension` (the way into Burn).
+//!
+//! `unsafe` code is confined to this module: vector instructions, and buffers that several threads
+//! fill before they are read.
 
 mod adam;
 mod autodiff;
-mod batch_norm;
+mod channels_last;
 mod conv;
+mod conv_shape;
 mod conv_weight;
-mod elementwise;
+mod correlate;
+mod depthwise;
+mod epilogue;
 mod extension;
-mod im2col;
-mod matmul;
-mod max_pool;
-mod simd;
+mod gemm;
+mod inference;
+mod lanes;
+mod norm;
+mod pool;
 mod storage;
 #[cfg(test)]
 mod testing;
+mod weight_view;
+mod window;
+mod winograd;
+mod winograd_weight;
 
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::module::{self, BatchNormTrainOutput};
@@ -30,7 +43,42 @@ use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Tensor, activation};
 
 pub use adam::AdamStep;
-use extension::{LayerKernels, UpdateKernels};
+pub use epilogue::Activation;
+use extension::{InferenceKernels, LayerKernels, UpdateKernels};
+pub use inference::FoldedCache;
+
+/// How an image is convolved: without bias or dilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// Input pixels from one result to the next.
+    pub stride: [usize; 2],
+    /// Zeros added on every side.
+    pub padding: [usize; 2],
+    /// Every channel has a kernel of its own, weight `[c, 1, kh, kw]`; else `[co, ci, kh, kw]`.
+    pub depthwise: bool,
+}
+
+/// How a feature map is normalised, and what follows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normalization {
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// Applied to the sum of normalised map and shortcut.
+    pub activation: Activation,
+}
+
+/// Scale, shift and running statistics of a batch norm, each `[c]`.
+#[derive(Clone, Debug)]
+pub struct Frozen {
+    /// Scale.
+    pub gamma: Tensor<1>,
+    /// Shift.
+    pub beta: Tensor<1>,
+    /// Running mean.
+    pub mean: Tensor<1>,
+    /// Running variance.
+    pub variance: Tensor<1>,
+}
 
 /// Whether the kernels cover this tensor; what they do not cover is left to Burn's operations.
 fn covered<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -44,93 +92,122 @@ fn covered<const D: usize>(tensor: &Tensor<D>) -> bool {
     flex && tensor.dtype() == DType::F32 && tensor.shape().num_elements() > 0
 }
 
-/// Convolves image `[n, ci, h, w]` with weight `[co, ci, kh, kw]` to `[n, co, oh, ow]`, without
-/// bias, groups or dilation.
+/// Convolves image `[n, ci, h, w]` with weight `[co, ci, kh, kw]` (`[ci, 1, kh, kw]` if depthwise)
+/// to `[n, co, oh, ow]`.
 ///
 /// Differentiable in both; an input that is not tracked costs nothing in the backward pass.
 ///
 /// # Panics
 /// If the channels differ, a stride is 0 or the kernel is larger than the padded image.
-pub fn conv2d(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    stride: [usize; 2],
-    padding: [usize; 2],
-) -> Tensor<4> {
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, how: Convolution) -> Tensor<4> {
+    check_conv(&x, &weight, how);
     if covered(&x) && covered(&weight) {
         return Tensor::from_dispatch(Dispatch::kernel_conv2d(
             x.into_dispatch(),
             weight.into_dispatch(),
-            stride,
-            padding,
+            how,
         ));
     }
-    module::conv2d(x, weight, None, ConvOptions::new(stride, padding, [1, 1], 1))
+    let groups = if how.depthwise { x.dims()[1] } else { 1 };
+    module::conv2d(x, weight, None, ConvOptions::new(how.stride, how.padding, [1, 1], groups))
 }
 
-/// Normalises the channels of `[n, c, h, w]` by their mean and variance over the batch, then
-/// scales by `gamma` and shifts by `beta`, both `[c]`.
+fn check_conv(x: &Tensor<4>, weight: &Tensor<4>, how: Convolution) {
+    let [_, channels, height, width] = x.dims();
+    let [channels_out, channels_in, kernel_height, kernel_width] = weight.dims();
+    assert!(how.stride.iter().all(|stride| *stride > 0), "stride of a convolution");
+    let expected = if how.depthwise { [channels, 1] } else { [channels_out, channels] };
+    assert_eq!([channels_out, channels_in], expected, "channels of image and convolution weight");
+    let [vertical, horizontal] = how.padding;
+    let fits = kernel_height <= height + 2 * vertical && kernel_width <= width + 2 * horizontal;
+    assert!(fits, "kernel larger than the padded image");
+}
+
+/// `activation(normalised x + shortcut)`: normalises the channels of `[n, c, h, w]` by their mean
+/// and variance over the batch, then scales by `gamma` and shifts by `beta`, both `[c]`.
 ///
 /// Returns the result, the batch mean `[c]` and the *biased* batch variance `[c]`. Differentiable
-/// in `x`, `gamma` and `beta`; mean and variance carry no gradient. For `[n, d]` reshape to
+/// in all tensors given; mean and variance carry no gradient. For `[n, d]` reshape to
 /// `[n, d, 1, 1]`, which costs nothing.
-pub fn batch_norm_train(
+pub fn batch_norm(
     x: Tensor<4>,
-    gamma: Tensor<1>,
-    beta: Tensor<1>,
-    epsilon: f64,
+    [gamma, beta]: [Tensor<1>; 2],
+    shortcut: Option<Tensor<4>>,
+    how: Normalization,
 ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-    if covered(&x) && covered(&gamma) && covered(&beta) {
-        check_channels(&x, [&gamma, &beta]);
-        let (output, mean, variance) = Dispatch::kernel_batch_norm_train(
-            x.into_dispatch(),
-            gamma.into_dispatch(),
-            beta.into_dispatch(),
-            epsilon,
-        );
-        return (
-            Tensor::from_dispatch(output),
-            Tensor::from_dispatch(mean),
-            Tensor::from_dispatch(variance),
-        );
+    for vector in [&gamma, &beta] {
+        assert_eq!(vector.dims(), [x.dims()[1]], "one value per channel in batch norm");
     }
-    let BatchNormTrainOutput { output, mean, variance } =
-        module::batch_norm_train(x, gamma, beta, epsilon);
-    (output, mean, variance)
+    let all = covered(&x) && covered(&gamma) && covered(&beta);
+    if !all || !shortcut.as_ref().is_none_or(covered) {
+        let BatchNormTrainOutput { output, mean, variance } =
+            module::batch_norm_train(x, gamma, beta, how.epsilon);
+        return (finish(output, shortcut, how.activation), mean, variance);
+    }
+    let (x, gamma, beta) = (x.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
+    let (output, mean, variance) = match shortcut {
+        Some(shortcut) => {
+            Dispatch::kernel_norm_shortcut(x, gamma, beta, shortcut.into_dispatch(), how)
+        }
+        None => Dispatch::kernel_norm(x, gamma, beta, how),
+    };
+    (Tensor::from_dispatch(output), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
 }
 
-/// `(x - mean) / sqrt(variance + epsilon) * gamma + beta` for `x` of `[n, c, h, w]` and given
-/// statistics, all others `[c]`.
+/// `activation(x + shortcut)` of Burn's operations.
+fn finish(x: Tensor<4>, shortcut: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
+    let x = match shortcut {
+        Some(shortcut) => x + shortcut,
+        None => x,
+    };
+    match activation {
+        Activation::Identity => x,
+        Activation::Relu => activation::relu(x),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+    }
+}
+
+/// `(x - mean) / sqrt(variance + epsilon) * gamma + beta` for `x` of `[n, c, h, w]`, of Burn's
+/// operations.
 ///
 /// Differentiable in `x`, `gamma` and `beta`; the statistics get no gradient.
-pub fn batch_norm_eval(
-    x: Tensor<4>,
-    gamma: Tensor<1>,
-    beta: Tensor<1>,
-    mean: Tensor<1>,
-    variance: Tensor<1>,
-    epsilon: f64,
-) -> Tensor<4> {
-    let vectors = [&gamma, &beta, &mean, &variance];
-    if covered(&x) && vectors.iter().all(|vector| covered(vector)) {
-        check_channels(&x, vectors);
-        return Tensor::from_dispatch(Dispatch::kernel_batch_norm_eval(
-            x.into_dispatch(),
-            gamma.into_dispatch(),
-            beta.into_dispatch(),
-            mean.into_dispatch(),
-            variance.into_dispatch(),
-            epsilon,
-        ));
-    }
+pub fn frozen_batch_norm(x: Tensor<4>, norm: Frozen, epsilon: f64) -> Tensor<4> {
+    let Frozen { gamma, beta, mean, variance } = norm;
     module::batch_norm(x, gamma, beta, mean.detach(), variance.detach(), epsilon)
 }
 
-fn check_channels<const N: usize>(x: &Tensor<4>, vectors: [&Tensor<1>; N]) {
-    let channels = x.dims()[1];
-    for vector in vectors {
-        assert_eq!(vector.dims(), [channels], "one value per channel in batch norm");
+/// `activation(frozen_batch_norm(conv2d(x, weight)) + shortcut)`; one operation outside autodiff on
+/// the CPU, where `cache` keeps the folded weight from call to call.
+pub fn conv_frozen_batch_norm(
+    x: Tensor<4>,
+    (weight, norm): (Tensor<4>, Frozen),
+    shortcut: Option<Tensor<4>>,
+    (convolution, normalization): (Convolution, Normalization),
+    cache: &FoldedCache,
+) -> Tensor<4> {
+    let vectors = [&norm.gamma, &norm.beta, &norm.mean, &norm.variance];
+    let all = [&x, &weight].into_iter().chain(&shortcut).all(plain);
+    if !all || !vectors.into_iter().all(plain) {
+        let y = conv2d(x, weight, convolution);
+        let y = frozen_batch_norm(y, norm, normalization.epsilon);
+        return finish(y, shortcut, normalization.activation);
     }
+    check_conv(&x, &weight, convolution);
+    let [gamma, beta, mean, variance] =
+        [norm.gamma, norm.beta, norm.mean, norm.variance].map(Tensor::into_dispatch);
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    let how = (convolution, normalization, cache.share());
+    Tensor::from_dispatch(match shortcut.map(Tensor::into_dispatch) {
+        Some(shortcut) => Dispatch::kernel_conv_norm_shortcut(
+            x, weight, gamma, beta, mean, variance, shortcut, how,
+        ),
+        None => Dispatch::kernel_conv_norm(x, weight, gamma, beta, mean, variance, how),
+    })
+}
+
+/// Covered, and outside autodiff.
+fn plain<const D: usize>(tensor: &Tensor<D>) -> bool {
+    covered(tensor) && !tensor.device().is_autodiff()
 }
 
 /// Maximum over windows of image `[n, c, h, w]`, whose padding never wins; of equal values the first
@@ -145,7 +222,7 @@ pub fn max_pool2d(
     padding: [usize; 2],
 ) -> Tensor<4> {
     if covered(&x)
-        && let Some(windows) = max_pool::windows(x.dims(), kernel, stride, padding)
+        && let Some(windows) = pool::windows(x.dims(), kernel, stride, padding)
     {
         return Tensor::from_dispatch(Dispatch::kernel_max_pool2d(x.into_dispatch(), windows));
     }
@@ -153,28 +230,12 @@ pub fn max_pool2d(
     module::max_pool2d(x, options)
 }
 
-/// `max(x, 0)`, in place where nothing else needs `x`.
-pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+/// Mean over all pixels: `[n, c, h, w]` → `[n, c]`.
+pub fn mean_pool(x: Tensor<4>) -> Tensor<2> {
     if covered(&x) {
-        return Tensor::from_dispatch(Dispatch::kernel_relu(x.into_dispatch()));
+        return Tensor::from_dispatch(Dispatch::kernel_mean_pool(x.into_dispatch()));
     }
-    activation::relu(x)
-}
-
-/// `relu(x + y)` for equal shapes: the end of a residual block. In place where nothing else needs
-/// `x`.
-///
-/// # Panics
-/// If the shapes differ.
-pub fn add_relu<const D: usize>(x: Tensor<D>, y: Tensor<D>) -> Tensor<D> {
-    assert_eq!(x.dims(), y.dims(), "shapes of a residual sum");
-    if covered(&x) && covered(&y) {
-        return Tensor::from_dispatch(Dispatch::kernel_add_relu(
-            x.into_dispatch(),
-            y.into_dispatch(),
-        ));
-    }
-    activation::relu(x + y)
+    x.flatten::<3>(2, 3).mean_dim(2).flatten(1, 2)
 }
 
 /// One step of Adam with weight decay added to the gradient, as `torch.optim.Adam` computes it.
@@ -196,7 +257,7 @@ pub fn adam_step<const D: usize>(
     for tensor in tensors {
         assert_eq!(tensor.dims(), param.dims(), "shapes of parameter, gradient, m and v");
     }
-    if tensors.iter().all(|tensor| covered(tensor) && !tensor.device().is_autodiff()) {
+    if tensors.into_iter().all(plain) {
         let (param, m, v) = Dispatch::kernel_adam_step(
             param.into_dispatch(),
             grad.into_dispatch(),

@@ -55,6 +55,15 @@ impl Output {
         SharedOutput { start: self.0.as_mut_ptr().cast(), len: self.0.len(), buffer: PhantomData }
     }
 
+    /// The values so far.
+    ///
+    /// # Safety
+    /// Every element that is read must have been written.
+    pub(super) unsafe fn values(&self) -> &[f32] {
+        // SAFETY: `MaybeUninit<f32>` has the layout of `f32`; passed on to the caller.
+        unsafe { &*(std::ptr::from_ref(&*self.0) as *const [f32]) }
+    }
+
     /// The finished values.
     ///
     /// # Safety
@@ -65,15 +74,6 @@ impl Output {
         // SAFETY: pointer, length and capacity are those of the vector taken apart above, the
         // element types have the same layout, and the caller has written every element.
         unsafe { Vec::from_raw_parts(start.cast(), len, capacity) }
-    }
-
-    /// The finished tensor.
-    ///
-    /// # Safety
-    /// Every element must have been written.
-    pub(super) unsafe fn into_tensor(self, shape: impl Into<Shape>) -> FlexTensor {
-        // SAFETY: passed on to the caller.
-        tensor(unsafe { self.into_values() }, shape)
     }
 }
 
@@ -113,6 +113,14 @@ impl<'a> SharedOutput<'a> {
 /// Fills `part` with a value and returns it as initialised.
 pub(super) fn filled(part: &mut [MaybeUninit<f32>], value: f32) -> &mut [f32] {
     part.fill(MaybeUninit::new(value));
+    // SAFETY: every element was written above, and `MaybeUninit<f32>` has the layout of `f32`.
+    unsafe { &mut *(std::ptr::from_mut(part) as *mut [f32]) }
+}
+
+/// Copies values into `part` and returns it as initialised.
+pub(super) fn copied<'a>(part: &'a mut [MaybeUninit<f32>], values: &[f32]) -> &'a mut [f32] {
+    assert_eq!(part.len(), values.len(), "length of a copy");
+    part.iter_mut().zip(values).for_each(|(target, value)| _ = target.write(*value));
     // SAFETY: every element was written above, and `MaybeUninit<f32>` has the layout of `f32`.
     unsafe { &mut *(std::ptr::from_mut(part) as *mut [f32]) }
 }
