@@ -1,0 +1,60 @@
+//! A training step: forward, cross entropy, backward, Adam; the trainer's without triplet terms.
+
+use burn::tensor::{Tensor, TensorData};
+use centroids_model::layers::Mode;
+use centroids_model::loss::cross_entropy;
+use centroids_model::{Device, Error, Optimizer, OptimizerConfig, ReidModel, weights};
+
+use crate::Timed;
+use crate::case::Case;
+
+const LEARNING_RATE: f64 = 3.5e-4;
+
+pub struct Training {
+    model: ReidModel,
+    optimizer: Optimizer,
+    device: Device,
+    images: Vec<f32>,
+    shape: [usize; 4],
+    labels: Vec<usize>,
+    losses: Vec<f32>,
+}
+
+impl Training {
+    /// # Errors
+    /// Weights that are missing or of another shape.
+    pub fn new(case: Case) -> Result<Training, Error> {
+        let device = Device::flex().autodiff();
+        let model = ReidModel::new(case.spec, &device);
+        Ok(Training {
+            model: weights::load(model, &case.tensors, &case.path)?,
+            optimizer: Optimizer::new(OptimizerConfig {
+                weight_decay: 5e-4,
+                center_lr: 0.5,
+                center_weight: 0.0,
+            }),
+            device,
+            images: case.images,
+            shape: case.shape,
+            labels: case.labels,
+            losses: Vec::new(),
+        })
+    }
+}
+
+impl Timed for Training {
+    fn run(&mut self) {
+        let images = TensorData::new(self.images.clone(), self.shape);
+        let images = Tensor::<4>::from_data(images, &self.device);
+        let head = self.model.head();
+        let embeddings = head.neck(self.model.features(images, Mode::Train), Mode::Train);
+        let loss = cross_entropy(head.classify(embeddings), &self.labels, 0.0);
+        let gradients = loss.backward();
+        self.model = self.optimizer.step(self.model.clone(), gradients, LEARNING_RATE);
+        self.losses.extend(loss.into_data().iter::<f32>());
+    }
+
+    fn outputs(&self) -> &[f32] {
+        &self.losses
+    }
+}
