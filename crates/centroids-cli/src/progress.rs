@@ -91,6 +91,7 @@ impl<'a> Training<'a> {
     /// Shows an event.
     pub(crate) fn show(&mut self, event: &TrainEvent<'_>) {
         match event {
+            TrainEvent::Pretrained(import) => self.say(format!("pretrained weights: {import}")),
             TrainEvent::Ready { dataset, num_classes, skipped, epoch } => {
                 let images = dataset.train.len();
                 self.say(format!("training on {images} images of {num_classes} identities"));

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::trainer::EpochSums;
 use crate::weights::{Array, Tensors};
-use crate::{Error, ResNetOptions};
+use crate::{BackboneOptions, Error};
 
 const FORMAT: &str = "centroids.checkpoint.v1";
 
@@ -42,7 +42,7 @@ pub struct Checkpoint {
     /// Model tensors under the reference's names, `adam.m.*`, `adam.v.*`.
     pub tensors: Tensors,
     /// The network.
-    pub backbone: ResNetOptions,
+    pub backbone: BackboneOptions,
     /// Preprocessing.
     pub input: InputSpec,
     /// Training identities; the index is the class.
@@ -110,7 +110,7 @@ impl Checkpoint {
                 read_array(&view).map_err(|e| error(format!("tensor `{name}` {e}")))?,
             );
         }
-        let backbone: ResNetOptions = from_json(&metadata, "backbone").map_err(error)?;
+        let backbone: BackboneOptions = from_json(&metadata, "backbone").map_err(error)?;
         let input: InputSpec = from_json(&metadata, "input").map_err(error)?;
         check_input(&backbone, &input).map_err(error)?;
         Ok(Checkpoint {
@@ -144,10 +144,8 @@ impl Checkpoint {
 /// Sides of an image that a network can take; beyond them is a mistake or an attack.
 pub const IMAGE_SIDES: RangeInclusive<usize> = 16..=4096;
 
-fn check_input(backbone: &ResNetOptions, input: &InputSpec) -> Result<(), String> {
-    if !(1..=2).contains(&backbone.last_stride) {
-        return Err(format!("has last_stride {}, it must be 1 or 2", backbone.last_stride));
-    }
+fn check_input(backbone: &BackboneOptions, input: &InputSpec) -> Result<(), String> {
+    backbone.check().map_err(|error| format!("has {error}"))?;
     if !input.size.iter().all(|side| IMAGE_SIDES.contains(side)) {
         let (least, most) = (IMAGE_SIDES.start(), IMAGE_SIDES.end());
         return Err(format!("has images of {:?}, sides must be {least} to {most}", input.size));
@@ -217,7 +215,7 @@ mod tests {
         Checkpoint {
             path: PathBuf::new(),
             tensors: Tensors::from([("bn.weight".to_owned(), array)]),
-            backbone: ResNetOptions {
+            backbone: BackboneOptions {
                 backbone: Backbone::ResNet18,
                 last_stride: 1,
                 stem_relu: false,

@@ -9,13 +9,13 @@ use centroids_data::{EvalTransform, InputSpec, embed_batches};
 
 use crate::checkpoint::Checkpoint;
 use crate::reid_model::{ModelSpec, ReidModel};
-use crate::{Error, ResNetOptions, weights};
+use crate::{BackboneOptions, Error, weights};
 
 /// A model that embeds: eval mode, no gradients.
 #[derive(Debug)]
 pub struct Embedder {
     model: ReidModel,
-    backbone: ResNetOptions,
+    backbone: BackboneOptions,
     input: InputSpec,
 }
 
@@ -45,7 +45,7 @@ pub struct Embedded {
 
 impl Embedder {
     /// Takes a model that lives outside autodiff.
-    pub(crate) fn new(model: ReidModel, backbone: ResNetOptions, input: InputSpec) -> Embedder {
+    pub(crate) fn new(model: ReidModel, backbone: BackboneOptions, input: InputSpec) -> Embedder {
         Embedder { model, backbone, input }
     }
 

@@ -5,8 +5,8 @@
 //! images into vectors. Between them stands [`ReidModel`]:
 //!
 //! ```text
-//! images ─▶ ResNet ─▶ mean over the map ─▶ feature ─┬─▶ triplet, centroid triplet, centre loss
-//!                                                   └─▶ BNNeck ─▶ embedding ─▶ classifier ─▶ CE
+//! images ─▶ Network ─▶ mean over the map ─▶ feature ─┬─▶ triplet, centroid triplet, centre loss
+//!                                                    └─▶ BNNeck ─▶ embedding ─▶ classifier ─▶ CE
 //! ```
 //!
 //! The CPU back end (Burn Flex) is always there; `cuda`, `rocm`, `vulkan`, `metal` are features.
@@ -28,7 +28,7 @@ mod schedule;
 mod trainer;
 pub mod weights;
 
-pub use backbone::{Backbone, ResNet, ResNetOptions};
+pub use backbone::{Backbone, BackboneOptions, MobileNetV2, Network, ResNet};
 pub use burn::tensor::Device;
 pub use checkpoint::{Checkpoint, IMAGE_SIDES, Position};
 pub use device::parse_device;

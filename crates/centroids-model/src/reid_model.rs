@@ -3,16 +3,18 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::backbone::{ResNet, ResNetOptions};
+use crate::Error;
+use crate::backbone::{BackboneOptions, Network};
 use crate::head::Head;
 use crate::kernels::mean_pool;
 use crate::layers::Mode;
+use crate::weights::{BackboneImport, StateDict, load_backbone};
 
 /// What a model is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelSpec {
     /// The network under the pooling.
-    pub backbone: ResNetOptions,
+    pub backbone: BackboneOptions,
     /// Training classes C.
     pub num_classes: usize,
 }
@@ -21,7 +23,7 @@ pub struct ModelSpec {
 /// (cross entropy); the strong baseline of Luo et al. 2019 that the paper builds on.
 #[derive(Module, Debug)]
 pub struct ReidModel {
-    backbone: ResNet,
+    backbone: Network,
     head: Head,
 }
 
@@ -30,13 +32,24 @@ impl ReidModel {
     pub fn new(spec: ModelSpec, device: &Device) -> ReidModel {
         let d = spec.backbone.backbone.channels();
         ReidModel {
-            backbone: ResNet::new(spec.backbone, device),
+            backbone: Network::new(spec.backbone, device),
             head: Head::new(d, spec.num_classes, device),
         }
     }
 
+    /// The model with the backbone's tensors from `file`, which may stand under the prefixes
+    /// `module.`, `backbone.` and `base.`; what else is in the file is left out and listed.
+    ///
+    /// # Errors
+    /// A tensor of the backbone that is missing, of another shape, no floating point number or not
+    /// finite.
+    pub fn with_backbone(self, file: &StateDict) -> Result<(ReidModel, BackboneImport), Error> {
+        let (backbone, import) = load_backbone(self.backbone, file)?;
+        Ok((ReidModel { backbone, head: self.head }, import))
+    }
+
     /// The network under the pooling.
-    pub fn backbone(&self) -> &ResNet {
+    pub fn backbone(&self) -> &Network {
         &self.backbone
     }
 

@@ -1,15 +1,21 @@
 //! Backbones: images `[n, 3, h, w]` → feature maps `[n, c, h', w']`.
 
+mod mobilenet_v2;
 mod resnet;
 
 use std::fmt;
 use std::str::FromStr;
 
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-pub use resnet::{ResNet, ResNetOptions};
+pub use mobilenet_v2::MobileNetV2;
+pub use resnet::ResNet;
 
 use crate::Error;
+use crate::layers::{BatchNorm, Conv2d, Mode};
+use resnet::Depth;
 
 /// The backbones that can be chosen by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,16 +31,26 @@ pub enum Backbone {
     ResNet101,
     /// ResNet-152: bottlenecks 3-8-36-3, 2048 channels.
     ResNet152,
+    /// MobileNetV2, width 1.0, 1280 channels.
+    #[serde(rename = "mobilenet_v2")]
+    MobileNetV2,
+}
+
+/// The family of a backbone and what it takes to build it.
+enum Architecture {
+    ResNet(Depth),
+    MobileNetV2,
 }
 
 impl Backbone {
-    /// Every backbone, smallest first.
-    pub const ALL: [Backbone; 5] = [
+    /// Every backbone, by family, smallest first.
+    pub const ALL: [Backbone; 6] = [
         Backbone::ResNet18,
         Backbone::ResNet34,
         Backbone::ResNet50,
         Backbone::ResNet101,
         Backbone::ResNet152,
+        Backbone::MobileNetV2,
     ];
 
     /// The name used in configurations.
@@ -45,24 +61,26 @@ impl Backbone {
             Backbone::ResNet50 => "resnet50",
             Backbone::ResNet101 => "resnet101",
             Backbone::ResNet152 => "resnet152",
+            Backbone::MobileNetV2 => "mobilenet_v2",
         }
     }
 
     /// Channels of the last feature map, hence the dimension of an embedding.
     pub fn channels(self) -> usize {
-        match self {
-            Backbone::ResNet18 | Backbone::ResNet34 => 512,
-            Backbone::ResNet50 | Backbone::ResNet101 | Backbone::ResNet152 => 2048,
+        match self.architecture() {
+            Architecture::ResNet(depth) => depth.channels(),
+            Architecture::MobileNetV2 => mobilenet_v2::CHANNELS,
         }
     }
 
-    /// Residual blocks of the four stages.
-    pub(crate) fn blocks(self) -> [usize; 4] {
+    fn architecture(self) -> Architecture {
         match self {
-            Backbone::ResNet18 => [2, 2, 2, 2],
-            Backbone::ResNet34 | Backbone::ResNet50 => [3, 4, 6, 3],
-            Backbone::ResNet101 => [3, 4, 23, 3],
-            Backbone::ResNet152 => [3, 8, 36, 3],
+            Backbone::ResNet18 => Architecture::ResNet(Depth::basic([2, 2, 2, 2])),
+            Backbone::ResNet34 => Architecture::ResNet(Depth::basic([3, 4, 6, 3])),
+            Backbone::ResNet50 => Architecture::ResNet(Depth::bottleneck([3, 4, 6, 3])),
+            Backbone::ResNet101 => Architecture::ResNet(Depth::bottleneck([3, 4, 23, 3])),
+            Backbone::ResNet152 => Architecture::ResNet(Depth::bottleneck([3, 8, 36, 3])),
+            Backbone::MobileNetV2 => Architecture::MobileNetV2,
         }
     }
 }
@@ -83,5 +101,115 @@ impl FromStr for Backbone {
                 known: Backbone::ALL.map(Backbone::name).join(", "),
             }
         })
+    }
+}
+
+/// A backbone and its settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackboneOptions {
+    /// Which network.
+    pub backbone: Backbone,
+    /// ResNets: stride of the last stage, 1 (the reference) or 2 (torchvision). Else 1: the
+    /// strides of the other networks are torchvision's.
+    pub last_stride: usize,
+    /// ResNets: ReLU after the stem's batch norm, false (the reference) or true (torchvision).
+    /// Else false.
+    pub stem_relu: bool,
+}
+
+impl BackboneOptions {
+    /// Refuses what the network cannot be, and settings that would have no effect on it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming `model.last_stride` or `model.stem_relu`.
+    pub fn check(&self) -> Result<(), Error> {
+        let setting =
+            |key, value: String, reason: String| Err(Error::Setting { key, value, reason });
+        let without = || format!("{} has no such setting; leave it out", self.backbone);
+        let stride = self.last_stride.to_string();
+        match self.backbone.architecture() {
+            Architecture::ResNet(_) if !(1..=2).contains(&self.last_stride) => {
+                setting("model.last_stride", stride, "must be 1 or 2".to_owned())
+            }
+            Architecture::MobileNetV2 if self.last_stride != 1 => {
+                setting("model.last_stride", stride, without())
+            }
+            Architecture::MobileNetV2 if self.stem_relu => {
+                setting("model.stem_relu", "true".to_owned(), without())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A network without its classifier. Parameters have torchvision's names.
+#[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one network in a model")]
+pub enum Network {
+    /// [`ResNet`]
+    ResNet(ResNet),
+    /// [`MobileNetV2`]
+    MobileNetV2(MobileNetV2),
+}
+
+impl Network {
+    /// A network of zero convolution weights; see [`crate::weights`] for real ones.
+    pub fn new(options: BackboneOptions, device: &Device) -> Network {
+        match options.backbone.architecture() {
+            Architecture::ResNet(depth) => {
+                Network::ResNet(ResNet::new(depth, options.last_stride, options.stem_relu, device))
+            }
+            Architecture::MobileNetV2 => Network::MobileNetV2(MobileNetV2::new(device)),
+        }
+    }
+
+    /// `[n, 3, h, w]` → `[n, channels, h', w']`
+    pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Tensor<4> {
+        self.forward_stages(images, mode, |_, _| ())
+    }
+
+    /// [`Network::forward`], showing every stage's output to `look` under its torchvision name.
+    pub fn forward_stages(
+        &self,
+        images: Tensor<4>,
+        mode: Mode,
+        look: impl FnMut(&str, &Tensor<4>),
+    ) -> Tensor<4> {
+        match self {
+            Network::ResNet(network) => network.forward_stages(images, mode, look),
+            Network::MobileNetV2(network) => network.forward_stages(images, mode, look),
+        }
+    }
+}
+
+/// A convolution and its batch norm: `0` and `1` of a PyTorch `Sequential`.
+type ConvNorm = (Conv2d, BatchNorm);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(backbone: Backbone, last_stride: usize, stem_relu: bool) -> BackboneOptions {
+        BackboneOptions { backbone, last_stride, stem_relu }
+    }
+
+    #[test]
+    fn a_setting_without_effect_is_refused() {
+        for backbone in Backbone::ALL {
+            assert!(options(backbone, 1, false).check().is_ok(), "{backbone}");
+            assert!(options(backbone, 3, false).check().is_err(), "{backbone}");
+            let resnet = backbone != Backbone::MobileNetV2;
+            assert_eq!(options(backbone, 2, false).check().is_ok(), resnet);
+            assert_eq!(options(backbone, 1, true).check().is_ok(), resnet);
+        }
+    }
+
+    #[test]
+    fn every_name_is_read_back() {
+        for backbone in Backbone::ALL {
+            assert_eq!(backbone.name().parse::<Backbone>().unwrap(), backbone);
+            let json = serde_json::to_string(&backbone).unwrap();
+            assert_eq!(json, format!("\"{backbone}\""));
+        }
     }
 }

@@ -4,21 +4,35 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-use super::Backbone;
+use super::ConvNorm;
 use crate::kernels::max_pool2d;
 use crate::layers::{Activation, BatchNorm, Conv2d, Mode, conv_norm};
 
 /// What distinguishes one ResNet from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResNetOptions {
-    /// Which depth.
-    pub backbone: Backbone,
-    /// Stride of the last stage: 1 (the reference) or 2 (torchvision).
-    pub last_stride: usize,
-    /// ReLU after the stem's batch norm: false (the reference) or true (torchvision).
-    pub stem_relu: bool,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Depth {
+    /// Residual blocks of the four stages.
+    blocks: [usize; 4],
+    /// Channels that leave a block, as a multiple of those in its middle: 1 or 4.
+    expansion: usize,
+}
+
+impl Depth {
+    /// Blocks of two 3×3 convolutions.
+    pub(super) fn basic(blocks: [usize; 4]) -> Depth {
+        Depth { blocks, expansion: 1 }
+    }
+
+    /// Blocks of 1×1, 3×3 and 1×1 convolutions.
+    pub(super) fn bottleneck(blocks: [usize; 4]) -> Depth {
+        Depth { blocks, expansion: 4 }
+    }
+
+    /// Channels of the last map.
+    pub(super) fn channels(self) -> usize {
+        512 * self.expansion
+    }
 }
 
 /// A residual network without its classifier.
@@ -35,14 +49,17 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// A network of zero convolution weights; see [`crate::weights`] for real ones.
-    pub fn new(options: ResNetOptions, device: &Device) -> ResNet {
-        let bottleneck = options.backbone.channels() == 2048;
+    pub(super) fn new(
+        depth: Depth,
+        last_stride: usize,
+        stem_relu: bool,
+        device: &Device,
+    ) -> ResNet {
         let mut channels = 64;
         let mut stage = |index: usize, stride: usize| -> Vec<Block> {
             let planes = 64 << index;
-            let output = if bottleneck { planes * 4 } else { planes };
-            (0..options.backbone.blocks()[index])
+            let output = planes * depth.expansion;
+            (0..depth.blocks[index])
                 .map(|block| {
                     let stride = if block == 0 { stride } else { 1 };
                     let input = std::mem::replace(&mut channels, output);
@@ -56,22 +73,18 @@ impl ResNet {
             layer1: stage(0, 1),
             layer2: stage(1, 2),
             layer3: stage(2, 2),
-            layer4: stage(3, options.last_stride),
-            stem_relu: options.stem_relu,
+            layer4: stage(3, last_stride),
+            stem_relu,
         }
     }
 
-    /// `[n, 3, h, w]` → `[n, channels, h / 16, w / 16]` (last stride 1)
-    pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Tensor<4> {
-        self.forward_stages(images, mode, |_, _| ())
-    }
-
-    /// [`ResNet::forward`], showing every stage's output to `look` under its torchvision name.
-    pub fn forward_stages(
+    /// `[n, 3, h, w]` → `[n, channels, h / 16, w / 16]` (last stride 1), showing every stage's
+    /// output to `look`.
+    pub(super) fn forward_stages(
         &self,
         images: Tensor<4>,
         mode: Mode,
-        mut look: impl FnMut(&'static str, &Tensor<4>),
+        mut look: impl FnMut(&str, &Tensor<4>),
     ) -> Tensor<4> {
         let activation = if self.stem_relu { Activation::Relu } else { Activation::Identity };
         let mut x = conv_norm((&self.conv1, &self.bn1), images, None, activation, mode); // [n, 64, h/2, w/2]
@@ -101,7 +114,7 @@ struct Block {
     bn2: BatchNorm,
     conv3: Option<Conv2d>,
     bn3: Option<BatchNorm>,
-    downsample: Option<Downsample>,
+    downsample: Option<ConvNorm>,
 }
 
 impl Block {
@@ -115,14 +128,15 @@ impl Block {
             bn2: BatchNorm::new(planes, device),
             conv3: bottleneck.then(|| Conv2d::new(planes, output, 1, 1, device)),
             bn3: bottleneck.then(|| BatchNorm::new(output, device)),
-            downsample: (stride != 1 || input != output)
-                .then(|| Downsample::new(input, output, stride, device)),
+            downsample: (stride != 1 || input != output).then(|| {
+                (Conv2d::new(input, output, 1, stride, device), BatchNorm::new(output, device))
+            }),
         }
     }
 
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
         let shortcut = match &self.downsample {
-            Some(downsample) => downsample.forward(x.clone(), mode),
+            Some((conv, bn)) => conv_norm((conv, bn), x.clone(), None, Activation::Identity, mode),
             None => x.clone(),
         };
         let y = conv_norm((&self.conv1, &self.bn1), x, None, Activation::Relu, mode);
@@ -132,25 +146,5 @@ impl Block {
         };
         let y = conv_norm(second, y, None, Activation::Relu, mode);
         conv_norm((conv3, bn3), y, Some(shortcut), Activation::Relu, mode)
-    }
-}
-
-/// 1×1 convolution and batch norm on the shortcut; `downsample.0` and `downsample.1` in PyTorch.
-#[derive(Module, Debug)]
-struct Downsample {
-    conv: Conv2d,
-    bn: BatchNorm,
-}
-
-impl Downsample {
-    fn new(input: usize, output: usize, stride: usize, device: &Device) -> Downsample {
-        Downsample {
-            conv: Conv2d::new(input, output, 1, stride, device),
-            bn: BatchNorm::new(output, device),
-        }
-    }
-
-    fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        conv_norm((&self.conv, &self.bn), x, None, Activation::Identity, mode)
     }
 }

@@ -21,14 +21,14 @@ use crate::loss::{LossConfig, Method};
 use crate::optimizer::{Optimizer, OptimizerConfig};
 use crate::reid_model::{ModelSpec, ReidModel};
 use crate::schedule::Schedule;
-use crate::weights::Tensors;
-use crate::{Error, ResNetOptions, weights};
+use crate::weights::{BackboneImport, StateDict, Tensors};
+use crate::{BackboneOptions, Error, weights};
 
 /// Everything a training run depends on besides the images and the device.
 #[derive(Clone, Debug)]
 pub struct TrainConfig {
     /// The network.
-    pub backbone: ResNetOptions,
+    pub backbone: BackboneOptions,
     /// Size, normalisation and augmentation of training images.
     pub transform: TrainTransform,
     /// Height and width of the images that are embedded, in evaluation and afterwards.
@@ -134,6 +134,16 @@ impl Trainer {
             sums: EpochSums::default(),
             probe: None,
         })
+    }
+
+    /// Starts from pretrained weights; see [`ReidModel::with_backbone`].
+    ///
+    /// # Errors
+    /// See there; the trainer is then as it was.
+    pub fn load_backbone(&mut self, file: &StateDict) -> Result<BackboneImport, Error> {
+        let (model, import) = self.model.clone().with_backbone(file)?;
+        self.model = model;
+        Ok(import)
     }
 
     /// A run that goes on where `checkpoint` was taken.
@@ -292,6 +302,7 @@ fn fingerprint(records: &[ImageRecord]) -> u64 {
 }
 
 fn check(config: &TrainConfig) -> Result<(), Error> {
+    config.backbone.check()?;
     let setting = |key, value: usize, reason: &str| {
         Err(Error::Setting { key, value: value.to_string(), reason: reason.to_owned() })
     };
@@ -303,11 +314,6 @@ fn check(config: &TrainConfig) -> Result<(), Error> {
         ),
         TrainConfig { k, .. } if *k < 2 => {
             setting("dataloader.num_instance", *k, "an identity needs at least 2 images in a batch")
-        }
-        TrainConfig { backbone: ResNetOptions { last_stride, .. }, .. }
-            if !(1..=2).contains(last_stride) =>
-        {
-            setting("model.last_stride", *last_stride, "must be 1 or 2")
         }
         TrainConfig { loss, .. } if loss.method == Method::Ctl && loss.centroid_weight < 0.0 => {
             let value = loss.centroid_weight.to_string();

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 use centroids_model::layers::Mode;
 use centroids_model::weights::map_tensors;
-use centroids_model::{Backbone, Device, ModelSpec, ReidModel, ResNetOptions, weights};
+use centroids_model::{Backbone, BackboneOptions, Device, ModelSpec, ReidModel, weights};
 use serde_json::Value;
 
 use crate::formula::{self, plain_name};
@@ -29,7 +29,7 @@ pub fn normalised(pixels: &Array, device: &Device, precision: Precision) -> Tens
 
 /// A model with formula weights; every tensor of the neck too.
 pub fn formula_model(
-    options: ResNetOptions,
+    options: BackboneOptions,
     classes: usize,
     seed: u64,
     device: &Device,
@@ -50,7 +50,7 @@ fn summary(values: &[f64], len: usize) -> Vec<f64> {
 
 struct Case<'a> {
     entry: &'a Value,
-    options: ResNetOptions,
+    options: BackboneOptions,
     seed: u64,
     input: Array,
     golden: crate::support::Golden,
@@ -73,7 +73,7 @@ impl Case<'_> {
         let images = normalised(&self.input, &device, Precision::Single);
         let mut stages = Vec::new();
         let map = model.backbone().forward_stages(images.clone(), Mode::Eval, |name, x| {
-            stages.push((name, values(x.clone())));
+            stages.push((name.to_owned(), values(x.clone())));
         });
         for (name, output) in stages {
             let name = format!("eval_stage.{name}");
@@ -179,7 +179,7 @@ fn backbones_equal_the_reference() {
         let (file, input) = entry["input"].as_str().unwrap().split_once(':').unwrap();
         let mut case = Case {
             entry,
-            options: ResNetOptions { backbone, last_stride, stem_relu: false },
+            options: BackboneOptions { backbone, last_stride, stem_relu: false },
             seed: entry["weights_seed"].as_u64().unwrap(),
             input: section.tensors(file).get(input).clone(),
             golden: section.tensors(entry["file"].as_str().unwrap()),

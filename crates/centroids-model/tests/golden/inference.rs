@@ -7,7 +7,7 @@ use std::sync::Arc;
 use centroids_core::{CentroidOf, Embeddings, centroids};
 use centroids_data::InputSpec;
 use centroids_model::weights::collect;
-use centroids_model::{Checkpoint, Device, EmbedOptions, Embedder, Position, ResNetOptions};
+use centroids_model::{BackboneOptions, Checkpoint, Device, EmbedOptions, Embedder, Position};
 use serde_json::Value;
 
 use crate::backbones::formula_model;
@@ -17,7 +17,7 @@ use crate::support::{Checks, Section, section};
 fn embedder(section: &Section) -> Embedder {
     let words = section.manifest["model"].as_str().unwrap();
     let mut words = words.split(", ");
-    let backbone = ResNetOptions {
+    let backbone = BackboneOptions {
         backbone: words.next().unwrap().parse().unwrap(),
         last_stride: words.next().unwrap().trim_start_matches("last_stride ").parse().unwrap(),
         stem_relu: false,

@@ -9,6 +9,7 @@ mod backbones;
 mod formula;
 mod inference;
 mod losses;
+mod real;
 mod schedule;
 mod support;
 mod train;

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use centroids_model::layers::Mode;
 use centroids_model::loss::{LossConfig, Metric, TrainLabels, total_loss};
 use centroids_model::weights::{self, map_tensors};
-use centroids_model::{Device, ModelSpec, Optimizer, OptimizerConfig, ReidModel, ResNetOptions};
+use centroids_model::{BackboneOptions, Device, ModelSpec, Optimizer, OptimizerConfig, ReidModel};
 use serde_json::Value;
 
 use crate::backbones::normalised;
@@ -32,7 +32,7 @@ impl Run<'_> {
 
     fn start(&self) -> ReidModel {
         let number = |key: &str| self.manifest[key].as_u64().unwrap();
-        let backbone = ResNetOptions {
+        let backbone = BackboneOptions {
             backbone: self.manifest["model"].as_str().unwrap().parse().unwrap(),
             last_stride: number("last_stride") as usize,
             stem_relu: false,

@@ -38,12 +38,16 @@ pub struct Experiment {
 /// `[model]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelSection {
-    /// `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152`
+    /// `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152`, `mobilenet_v2`
     pub name: String,
-    /// Stride of the last stage: 1 or 2.
+    /// ResNets: stride of the last stage, 1 or 2.
     pub last_stride: usize,
-    /// ReLU after the stem; the reference has none.
+    /// ResNets: ReLU after the stem; the reference has none.
     pub stem_relu: bool,
+    /// Whether training starts from the weights at `pretrain_path`, if that is not empty.
+    pub pretrained: bool,
+    /// File with the backbone's weights (`.pth`, `.safetensors`); empty = random ones.
+    pub pretrain_path: PathBuf,
 }
 
 /// `[input]`
@@ -155,7 +159,13 @@ impl Default for Experiment {
             seed: 0,
             device: "cpu".to_owned(),
             output_dir: PathBuf::new(),
-            model: ModelSection { name: "resnet50".to_owned(), last_stride: 1, stem_relu: false },
+            model: ModelSection {
+                name: "resnet50".to_owned(),
+                last_stride: 1,
+                stem_relu: false,
+                pretrained: true,
+                pretrain_path: PathBuf::new(),
+            },
             input: InputSection {
                 size_train: [256, 128],
                 size_test: [256, 128],
@@ -202,8 +212,8 @@ impl Default for Experiment {
 }
 
 impl Experiment {
-    /// Reads a TOML file over the defaults. A relative `datasets.root_dir` is meant from the
-    /// working folder, as on a command line.
+    /// Reads a TOML file over the defaults. Relative paths are meant from the working folder, as on
+    /// a command line.
     ///
     /// # Errors
     /// A missing or malformed file, an unknown key (with the nearest known one), a wrong type.

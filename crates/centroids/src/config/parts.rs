@@ -1,10 +1,12 @@
 //! From settings to the typed parts they stand for; values are checked here.
 
+use std::path::Path;
+
 use centroids_core::{CameraRule, CentroidOf, Distance, Metric};
 use centroids_data::{DatasetSource, InputSpec, Layout, TrainTransform};
 use centroids_model::loss::{self, LossConfig, Margin, Method};
 use centroids_model::{
-    Backbone, Decay, Device, EmbedOptions, IMAGE_SIDES, OptimizerConfig, ResNetOptions, Schedule,
+    Backbone, BackboneOptions, Decay, Device, EmbedOptions, IMAGE_SIDES, OptimizerConfig, Schedule,
     TrainConfig,
 };
 
@@ -22,9 +24,11 @@ impl Experiment {
         self.cameras()?;
         self.parse_device()?;
         positive("test.ims_per_batch", self.test.ims_per_batch)?;
-        for (key, path) in
-            [("datasets.root_dir", &self.datasets.root_dir), ("output_dir", &self.output_dir)]
-        {
+        for (key, path) in [
+            ("datasets.root_dir", &self.datasets.root_dir),
+            ("output_dir", &self.output_dir),
+            ("model.pretrain_path", &self.model.pretrain_path),
+        ] {
             if path.to_str().is_none() {
                 return Err(setting(
                     key,
@@ -87,6 +91,12 @@ impl Experiment {
         Ok(self.test.cameras.parse()?)
     }
 
+    /// File of the weights that training starts from, unless they are random.
+    pub fn pretrained_weights(&self) -> Option<&Path> {
+        let path = self.model.pretrain_path.as_path();
+        (self.model.pretrained && !path.as_os_str().is_empty()).then_some(path)
+    }
+
     /// How query and gallery images become vectors.
     pub fn embed_options(&self) -> EmbedOptions {
         EmbedOptions {
@@ -103,7 +113,7 @@ impl Experiment {
     pub fn train_config(&self) -> Result<TrainConfig, Error> {
         let solver = &self.solver;
         Ok(TrainConfig {
-            backbone: ResNetOptions {
+            backbone: BackboneOptions {
                 backbone: self.model.name.parse::<Backbone>()?,
                 last_stride: self.model.last_stride,
                 stem_relu: self.model.stem_relu,

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use centroids_core::{CamId, CameraRule, Pid, Report, Unit};
 use centroids_data::{Dataset, ImageRecord, Split};
+use centroids_model::weights::{BackboneImport, StateDict};
 use centroids_model::{Checkpoint, EpochEnd, EpochMetrics, StepReport, Trainer};
 
 use super::{Question, embed_records, evaluate_all};
@@ -25,6 +26,8 @@ pub enum Outcome {
 /// What happens during a training.
 #[derive(Debug)]
 pub enum TrainEvent<'a> {
+    /// The backbone starts from pretrained weights.
+    Pretrained(&'a BackboneImport),
     /// The dataset is read and the model made.
     Ready {
         /// The images.
@@ -75,10 +78,8 @@ pub fn train(
 ) -> Result<(RunDir, Outcome), Error> {
     experiment.check()?;
     let dataset = experiment.source()?.load()?;
-    let device = experiment.parse_device()?;
-    let records = train_records(&dataset)?;
     check_queries(&dataset, experiment.cameras()?)?;
-    let trainer = Trainer::new(experiment.train_config()?, records, &device)?;
+    let trainer = beginning(experiment, &dataset, observer)?;
     let run = RunDir::create(output_dir)?;
     let _lock = run.lock()?;
     let mut training = Training { experiment, run, dataset, trainer, observer };
@@ -122,10 +123,23 @@ pub fn untrained(
     observer: &mut Observer<'_>,
 ) -> Result<Vec<Report>, Error> {
     let dataset = experiment.source()?.load()?;
-    let device = experiment.parse_device()?;
-    let records = train_records(&dataset)?;
-    let trainer = Trainer::new(experiment.train_config()?, records, &device)?;
+    let trainer = beginning(experiment, &dataset, observer)?;
     reports(experiment, &dataset, &trainer, stop, observer)
+}
+
+/// A trainer before its first step, with random or pretrained weights.
+fn beginning(
+    experiment: &Experiment,
+    dataset: &Dataset,
+    observer: &mut Observer<'_>,
+) -> Result<Trainer, Error> {
+    let device = experiment.parse_device()?;
+    let mut trainer = Trainer::new(experiment.train_config()?, train_records(dataset)?, &device)?;
+    if let Some(path) = experiment.pretrained_weights() {
+        let import = trainer.load_backbone(&StateDict::read(path)?)?;
+        observer(TrainEvent::Pretrained(&import));
+    }
+    Ok(trainer)
 }
 
 fn train_records(dataset: &Dataset) -> Result<Vec<ImageRecord>, Error> {

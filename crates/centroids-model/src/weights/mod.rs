@@ -1,4 +1,9 @@
-//! The tensors of a module by their PyTorch names: taken out, put in, initialised.
+//! The tensors of a module by their PyTorch names: taken out, put in, initialised; and files of
+//! weights that others made.
+
+mod pretrained;
+mod state_dict;
+mod torch;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +14,10 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::Error;
 use crate::normal::fill_normal;
+
+pub use pretrained::BackboneImport;
+pub(crate) use pretrained::load_backbone;
+pub use state_dict::{RawTensor, StateDict};
 
 /// A host tensor: row-major f32.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,11 +33,12 @@ pub struct Array {
 /// `center_loss.centers`).
 pub type Tensors = BTreeMap<String, Array>;
 
-/// Path in the module tree → name in the state dict.
+/// Path in the module tree → name in the state dict. Which variant an enum has is no part of the
+/// name: variants, and nothing else, begin with a capital.
 pub fn state_dict_name(path: &[String]) -> String {
-    let name = path.join(".");
-    let name =
-        name.replace("downsample.conv", "downsample.0").replace("downsample.bn", "downsample.1");
+    let variant = |part: &str| part.starts_with(|first: char| first.is_ascii_uppercase());
+    let parts: Vec<&str> = path.iter().map(String::as_str).filter(|part| !variant(part)).collect();
+    let name = parts.join(".");
     match name.split_once('.') {
         Some(("backbone", rest)) => format!("backbone.base.{rest}"),
         Some(("head", rest)) => rest.to_owned(),

@@ -1,0 +1,119 @@
+//! MobileNetV2 in torchvision's layout (Sandler et al. 2018), width 1.0: inverted residuals, which
+//! widen by a 1×1 convolution, filter every channel on its own, and narrow without activation.
+
+#![expect(clippy::large_enum_variant, reason = "most are of the large variant")]
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::ConvNorm;
+use crate::layers::{Activation, BatchNorm, Conv2d, Mode, conv_norm};
+
+/// Channels of the last map.
+pub(super) const CHANNELS: usize = 1280;
+
+/// Groups of equal blocks: (expansion, channels, blocks, stride of the first); table 2 of the paper.
+const GROUPS: [(usize, usize, usize, usize); 7] = [
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+];
+
+/// A MobileNetV2 without its classifier.
+#[derive(Module, Debug)]
+pub struct MobileNetV2 {
+    features: Vec<Feature>,
+}
+
+#[derive(Module, Debug)]
+enum Feature {
+    ConvNorm(ConvNorm),
+    Block(Block),
+}
+
+impl MobileNetV2 {
+    pub(super) fn new(device: &Device) -> MobileNetV2 {
+        let first = (Conv2d::new(3, 32, 3, 2, device), BatchNorm::new(32, device));
+        let mut features = vec![Feature::ConvNorm(first)];
+        let mut input = 32;
+        for (expansion, output, blocks, stride) in GROUPS {
+            for block in 0..blocks {
+                let stride = if block == 0 { stride } else { 1 };
+                features.push(Feature::Block(Block::new(input, output, expansion, stride, device)));
+                input = output;
+            }
+        }
+        let last = (Conv2d::new(input, CHANNELS, 1, 1, device), BatchNorm::new(CHANNELS, device));
+        features.push(Feature::ConvNorm(last));
+        MobileNetV2 { features }
+    }
+
+    /// `[n, 3, h, w]` → `[n, 1280, h / 32, w / 32]`, showing every feature's output to `look`.
+    pub(super) fn forward_stages(
+        &self,
+        images: Tensor<4>,
+        mode: Mode,
+        mut look: impl FnMut(&str, &Tensor<4>),
+    ) -> Tensor<4> {
+        self.features.iter().enumerate().fold(images, |x, (index, feature)| {
+            let y = match feature {
+                Feature::ConvNorm(layer) => relu6(layer, x, mode),
+                Feature::Block(block) => block.forward(x, mode),
+            };
+            look(&format!("features.{index}"), &y);
+            y
+        })
+    }
+}
+
+/// An inverted residual; with a shortcut where input and output have the same shape.
+#[derive(Module, Debug)]
+struct Block {
+    conv: Layers,
+    #[module(skip)]
+    shortcut: bool,
+}
+
+/// The last two of either are the narrowing convolution and its batch norm.
+#[derive(Module, Debug)]
+enum Layers {
+    /// Filter, narrow.
+    Plain((ConvNorm, Conv2d, BatchNorm)),
+    /// Widen, filter, narrow.
+    Expanded((ConvNorm, ConvNorm, Conv2d, BatchNorm)),
+}
+
+impl Block {
+    fn new(input: usize, output: usize, expansion: usize, stride: usize, device: &Device) -> Block {
+        let inner = input * expansion;
+        let norm = |channels| BatchNorm::new(channels, device);
+        let filter = (Conv2d::depthwise(inner, 3, stride, device), norm(inner));
+        let narrow = Conv2d::new(inner, output, 1, 1, device);
+        let conv = if expansion == 1 {
+            Layers::Plain((filter, narrow, norm(output)))
+        } else {
+            let widen = (Conv2d::new(input, inner, 1, 1, device), norm(inner));
+            Layers::Expanded((widen, filter, narrow, norm(output)))
+        };
+        Block { conv, shortcut: stride == 1 && input == output }
+    }
+
+    fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
+        let shortcut = self.shortcut.then(|| x.clone());
+        let (y, narrow, norm) = match &self.conv {
+            Layers::Plain((filter, narrow, norm)) => (relu6(filter, x, mode), narrow, norm),
+            Layers::Expanded((widen, filter, narrow, norm)) => {
+                (relu6(filter, relu6(widen, x, mode), mode), narrow, norm)
+            }
+        };
+        conv_norm((narrow, norm), y, shortcut, Activation::Identity, mode)
+    }
+}
+
+fn relu6((conv, norm): &ConvNorm, x: Tensor<4>, mode: Mode) -> Tensor<4> {
+    conv_norm((conv, norm), x, None, Activation::Relu6, mode)
+}

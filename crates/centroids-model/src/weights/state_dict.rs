@@ -1,0 +1,161 @@
+//! A file of named tensors that PyTorch or another program wrote.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{bf16, f16};
+use safetensors::{Dtype, SafeTensors};
+
+use super::{Array, torch};
+use crate::Error;
+
+/// A host tensor as it stands in a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawTensor {
+    /// Type of an element.
+    pub dtype: Dtype,
+    /// Sizes of the axes.
+    pub shape: Vec<usize>,
+    /// The elements, row-major, little-endian.
+    pub bytes: Vec<u8>,
+}
+
+impl RawTensor {
+    /// The tensor in single precision.
+    ///
+    /// # Errors
+    /// A type that is no floating point number of 16, 32 or 64 bits; a value that is not finite.
+    pub fn to_array(&self) -> Result<Array, String> {
+        let values: Vec<f32> = match self.dtype {
+            Dtype::F32 => self.elements(f32::from_le_bytes).collect(),
+            Dtype::F64 => self.elements(|bytes| f64::from_le_bytes(bytes) as f32).collect(),
+            Dtype::F16 => self.elements(|bytes| f16::from_le_bytes(bytes).to_f32()).collect(),
+            Dtype::BF16 => self.elements(|bytes| bf16::from_le_bytes(bytes).to_f32()).collect(),
+            other => return Err(format!("is of type {other:?}, weights are floating point")),
+        };
+        match values.iter().find(|value| !value.is_finite()) {
+            Some(value) => Err(format!("holds {value}")),
+            None => Ok(Array { shape: self.shape.clone(), values }),
+        }
+    }
+
+    fn elements<const N: usize, T>(&self, read: impl Fn([u8; N]) -> T) -> impl Iterator<Item = T> {
+        self.bytes.as_chunks().0.iter().map(move |bytes| read(*bytes))
+    }
+}
+
+/// The tensors of a file by name.
+#[derive(Clone, Debug)]
+pub struct StateDict {
+    path: PathBuf,
+    tensors: BTreeMap<String, RawTensor>,
+}
+
+impl StateDict {
+    /// Reads a file of `torch.save` (zip archive or the older stream; a dictionary of tensors, or
+    /// one that has it under `state_dict`) or a safetensors file; which, is seen from its content.
+    ///
+    /// Nothing in the file is executed: of a pickle only what tensors are made of is understood.
+    /// Memory is bounded by twice the file's size and 64 MiB.
+    ///
+    /// # Errors
+    /// A file that is missing, of another kind, incomplete, contradictory, without tensors, or that
+    /// refers to anything but tensors.
+    pub fn read(path: &Path) -> Result<StateDict, Error> {
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        let reject = |reason: String| Error::File { path: path.to_owned(), reason };
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(reject("is not a file; name a .pth or .safetensors file".to_owned()));
+        }
+        let tensors = parse(&std::fs::read(path).map_err(io)?).map_err(reject)?;
+        Ok(StateDict { path: path.to_owned(), tensors })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its tensors under the names they have there.
+    pub fn tensors(&self) -> &BTreeMap<String, RawTensor> {
+        &self.tensors
+    }
+}
+
+fn parse(file: &[u8]) -> Result<BTreeMap<String, RawTensor>, String> {
+    let tensors = match torch::read(file) {
+        Some(tensors) => tensors?,
+        None if file.get(8) == Some(&b'{') => safetensors(file)?,
+        None => return Err(foreign(file)),
+    };
+    if tensors.is_empty() {
+        return Err("holds no tensors".to_owned());
+    }
+    match tensors.keys().find(|name| name.contains(char::is_control)) {
+        Some(name) => Err(format!("has a tensor of the name `{}`", name.escape_debug())),
+        None => Ok(tensors),
+    }
+}
+
+fn safetensors(file: &[u8]) -> Result<BTreeMap<String, RawTensor>, String> {
+    let file = SafeTensors::deserialize(file)
+        .map_err(|error| format!("is not a complete safetensors file ({error})"))?;
+    let raw = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
+        let (dtype, shape) = (view.dtype(), view.shape().to_vec());
+        (name, RawTensor { dtype, shape, bytes: view.data().to_vec() })
+    };
+    Ok(file.tensors().into_iter().map(raw).collect())
+}
+
+/// What stands where weights should.
+fn foreign(file: &[u8]) -> String {
+    let start = file.trim_ascii_start();
+    let what = if file.is_empty() {
+        "is empty"
+    } else if start.starts_with(b"<") {
+        "is a web page: the download went wrong"
+    } else if start.starts_with(b"version https://git-lfs") {
+        "is a pointer of git-lfs: run `git lfs pull`"
+    } else {
+        "is neither a file of torch.save nor of safetensors"
+    };
+    format!("{what}; weights are expected")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(dtype: Dtype, bytes: &[u8]) -> RawTensor {
+        RawTensor { dtype, shape: vec![1], bytes: bytes.to_vec() }
+    }
+
+    #[test]
+    fn floating_point_numbers_become_single_precision() {
+        let one = |dtype, bytes: &[u8]| raw(dtype, bytes).to_array().unwrap().values[0];
+        assert_eq!(one(Dtype::F32, &1.5f32.to_le_bytes()), 1.5);
+        assert_eq!(one(Dtype::F64, &(-0.25f64).to_le_bytes()), -0.25);
+        assert_eq!(one(Dtype::F16, &[0x00, 0x3e]), 1.5);
+        assert_eq!(one(Dtype::BF16, &[0xc0, 0x3f]), 1.5);
+        assert!(raw(Dtype::I64, &[0; 8]).to_array().unwrap_err().contains("I64"));
+        let infinite = raw(Dtype::F16, &[0x00, 0x7c]).to_array();
+        assert!(infinite.unwrap_err().contains("inf"));
+    }
+
+    #[test]
+    fn what_is_no_weight_file_is_told_by_its_look() {
+        let reason = |file: &[u8]| parse(file).unwrap_err();
+        assert!(reason(b"").contains("empty"));
+        assert!(reason(b"\n<!DOCTYPE html>").contains("web page"));
+        assert!(reason(b"version https://git-lfs.github.com/spec/v1").contains("git lfs pull"));
+        assert!(reason(b"\x89PNG\r\n\x1a\n").contains("neither"));
+    }
+
+    #[test]
+    fn a_folder_is_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = StateDict::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("is not a file"), "{error}");
+        assert!(StateDict::read(&folder.path().join("none")).is_err());
+    }
+}
