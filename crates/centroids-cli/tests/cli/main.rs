@@ -28,3 +28,6 @@ mod regressions;
 
 /// Interrupt, kill, resume.
 mod resume;
+
+/// Training from published weights.
+mod pretrained;

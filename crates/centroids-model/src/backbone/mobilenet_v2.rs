@@ -117,3 +117,35 @@ impl Block {
 fn relu6((conv, norm): &ConvNorm, x: Tensor<4>, mode: Mode) -> Tensor<4> {
     conv_norm((conv, norm), x, None, Activation::Relu6, mode)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::{collect, initialise};
+
+    #[test]
+    fn has_the_tensors_of_torchvision() {
+        let network = MobileNetV2::new(&Device::flex());
+        let tensors = collect(&network);
+        let shape = |name: &str| tensors[name].shape.as_slice();
+        assert_eq!(shape("features.0.0.weight"), [32, 3, 3, 3]);
+        assert_eq!(shape("features.1.conv.0.0.weight"), [32, 1, 3, 3]);
+        assert_eq!(shape("features.1.conv.1.weight"), [16, 32, 1, 1]);
+        assert_eq!(shape("features.2.conv.1.0.weight"), [96, 1, 3, 3]);
+        assert_eq!(shape("features.17.conv.3.running_var"), [320]);
+        assert_eq!(shape("features.18.1.bias"), [1280]);
+        // torchvision's 3,504,872 parameters without the 1,281,000 of the classifier
+        let running = |name: &str| name.contains("running_");
+        let trained = tensors.iter().filter(|(name, _)| !running(name));
+        assert_eq!(trained.map(|(_, array)| array.values.len()).sum::<usize>(), 2_223_872);
+    }
+
+    #[test]
+    fn the_map_is_a_32nd_of_the_image() {
+        let device = Device::flex();
+        let network = initialise(MobileNetV2::new(&device), 1);
+        let images = Tensor::ones([2, 3, 64, 96], &device);
+        let map = network.forward_stages(images, Mode::Eval, |_, _| ());
+        assert_eq!(map.dims(), [2, CHANNELS, 2, 3]);
+    }
+}

@@ -83,3 +83,92 @@ fn plain(mut name: &str) -> &str {
     }
     name
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::layers::{BatchNorm, Conv2d};
+    use crate::weights::{Array, collect};
+
+    type Layer = (Conv2d, BatchNorm);
+
+    /// Stands for a backbone: `0.weight`, and four tensors of a batch norm under `1`.
+    fn layer() -> Layer {
+        let device = Device::flex();
+        (Conv2d::new(1, 2, 1, 1, &device), BatchNorm::new(2, &device))
+    }
+
+    /// Other values than a new layer's, under names that begin with `prefix`.
+    fn tensors(prefix: &str) -> Tensors {
+        let tensors = collect(&layer()).into_iter().enumerate().map(|(i, (name, mut array))| {
+            array.values.fill(i as f32 + 2.0);
+            (format!("{prefix}{name}"), array)
+        });
+        tensors.collect()
+    }
+
+    fn import(tensors: &Tensors) -> Result<(Tensors, BackboneImport), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+        let file = StateDict::read(&path).unwrap();
+        let (layer, import) = load_backbone(layer(), &file).map_err(|error| error.to_string())?;
+        Ok((collect(&layer), import))
+    }
+
+    fn other() -> Array {
+        Array { shape: vec![3], values: vec![0.0; 3] }
+    }
+
+    #[test]
+    fn every_prefix_is_taken_off() {
+        for prefix in ["", "module.", "base.", "backbone.base.", "module.backbone.base."] {
+            let (loaded, import) = import(&tensors(prefix)).unwrap();
+            assert_eq!(loaded, tensors(""));
+            assert_eq!((import.matched, import.unused.len()), (5, 0), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_place_is_listed_but_not_the_counters() {
+        let mut file = tensors("module.");
+        for name in ["module.fc.weight", "fc_query.weight", "module.1.num_batches_tracked"] {
+            file.insert(name.to_owned(), other());
+        }
+        let import = import(&file).unwrap().1;
+        assert_eq!(import.unused, ["module.fc.weight", "fc_query.weight"]);
+        let text = import.to_string();
+        assert!(text.contains("5 tensors matched, 0 missing, 2 unused ("), "{text}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_with_its_file() {
+        let message = |change: &dyn Fn(&mut Tensors)| {
+            let mut file = tensors("");
+            change(&mut file);
+            let message = import(&file).unwrap_err();
+            assert!(message.contains("weights.safetensors"), "{message}");
+            message
+        };
+        let missing = message(&|file| drop(file.remove("1.running_var")));
+        assert!(missing.contains("`1.running_var` is missing"), "{missing}");
+        let shape = message(&|file| drop(file.insert("0.weight".to_owned(), other())));
+        assert!(shape.contains("`0.weight` is [3]"), "{shape}");
+        let nan = Array { shape: vec![2], values: vec![0.0, f32::NAN] };
+        let nan = message(&|file| drop(file.insert("1.bias".to_owned(), nan.clone())));
+        assert!(nan.contains("`1.bias` holds NaN"), "{nan}");
+        let twice = message(&|file| drop(file.insert("base.1.bias".to_owned(), other())));
+        assert!(twice.contains("two prefixes"), "{twice}");
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let unused = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        let import = BackboneImport { path: Path::new("x").to_owned(), matched: 1, unused };
+        assert_eq!(import.to_string(), "x: 1 tensors matched, 0 missing, 4 unused (a, b, c, …)");
+    }
+}

@@ -116,6 +116,9 @@ fn foreign(file: &[u8]) -> String {
         "is a web page: the download went wrong"
     } else if start.starts_with(b"version https://git-lfs") {
         "is a pointer of git-lfs: run `git lfs pull`"
+    } else if file.get(257..262) == Some(b"ustar") {
+        "is a tar archive, as PyTorch wrote before 0.1.10: load and save it with a newer one, or \
+         take torchvision's newer file of the same network"
     } else {
         "is neither a file of torch.save nor of safetensors"
     };
@@ -148,6 +151,7 @@ mod tests {
         assert!(reason(b"").contains("empty"));
         assert!(reason(b"\n<!DOCTYPE html>").contains("web page"));
         assert!(reason(b"version https://git-lfs.github.com/spec/v1").contains("git lfs pull"));
+        assert!(reason(&[&[0; 257], &b"ustar"[..]].concat()).contains("tar archive"));
         assert!(reason(b"\x89PNG\r\n\x1a\n").contains("neither"));
     }
 

@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests may stop at once and say why")]
 
+mod allocation;
 mod backbones;
+mod checkpoints;
 mod formula;
 mod inference;
 mod losses;

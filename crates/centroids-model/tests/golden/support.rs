@@ -17,6 +17,11 @@ pub struct Section {
 
 /// The section, or `None` (said on stderr) when the golden folder is absent.
 pub fn section(name: &str) -> Option<Section> {
+    section_by(name, "manifest.json")
+}
+
+/// A section whose manifest has a name of its own.
+pub fn section_by(name: &str, manifest: &str) -> Option<Section> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
     let root = std::env::var_os("CENTROIDS_GOLDEN").map_or(default, PathBuf::from);
     let dir = root.join(name);
@@ -24,7 +29,7 @@ pub fn section(name: &str) -> Option<Section> {
         eprintln!("skipped: golden vectors not found at {}", dir.display());
         return None;
     }
-    let text = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
+    let text = std::fs::read_to_string(dir.join(manifest)).unwrap();
     Some(Section { dir, manifest: serde_json::from_str(&text).unwrap() })
 }
 

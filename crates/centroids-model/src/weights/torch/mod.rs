@@ -7,6 +7,8 @@ mod archive;
 mod object;
 mod pickle;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::borrow::Cow;

@@ -43,8 +43,12 @@ impl Object<'_> {
     pub(super) fn of_name(module: &str, name: &str) -> Result<Object<'static>, String> {
         Ok(match (module, name) {
             ("collections", "OrderedDict") => Object::Function(Function::OrderedDict),
-            ("torch._utils", "_rebuild_tensor_v2") => Object::Function(Function::RebuildTensor),
-            ("torch._utils", "_rebuild_parameter") => Object::Function(Function::RebuildParameter),
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => {
+                Object::Function(Function::RebuildTensor)
+            }
+            ("torch._utils", "_rebuild_parameter") | ("torch.nn.parameter", "Parameter") => {
+                Object::Function(Function::RebuildParameter)
+            }
             ("torch", "DoubleStorage") => Object::StorageType(Dtype::F64),
             ("torch", "FloatStorage") => Object::StorageType(Dtype::F32),
             ("torch", "HalfStorage") => Object::StorageType(Dtype::F16),

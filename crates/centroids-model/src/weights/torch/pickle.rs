@@ -333,11 +333,14 @@ impl<'a> Machine<'_, 'a> {
         }
     }
 
-    /// Attributes of a dictionary: versions of its modules, of no use here.
+    /// Attributes of a dictionary (versions of its modules) or of an old parameter (whether it is
+    /// trained, and hooks), of no use here.
     fn ignore_state(&mut self) -> Result<(), String> {
-        self.pop()?;
+        let state = self.pop()?;
+        let is_triple = matches!(self.get(state), Object::Tuple(state) if state.len() == 3);
         match self.top()? {
             Object::Dict(_) => Ok(()),
+            Object::Tensor(_) if is_triple => Ok(()),
             other => Err(format!("changes the state of {other}")),
         }
     }

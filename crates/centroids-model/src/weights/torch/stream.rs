@@ -77,7 +77,11 @@ fn storages<'a>(
         storages.insert(*key, bytes);
         file = rest;
     }
-    Ok(storages)
+    if file.is_empty() {
+        Ok(storages)
+    } else {
+        Err(format!("goes on for {} bytes after its last storage", file.len()))
+    }
 }
 
 fn storage<'o, 'a>(object: &'o Object<'a>) -> Option<(&'a str, &'o Storage<'a>)> {

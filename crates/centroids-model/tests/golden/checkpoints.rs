@@ -1,0 +1,111 @@
+//! Weight files as PyTorch writes them, and as nobody should.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use centroids_model::Error;
+use centroids_model::weights::StateDict;
+use proptest::prelude::*;
+
+use crate::allocation::peak;
+use crate::support::{Section, section_by};
+
+/// Beyond twice the file's size.
+const ALLOWANCE: usize = 64 << 20;
+
+/// Good files that are refused: they refer to classes of PyTorch-Lightning, which are no tensors.
+const LIGHTNING: [&str; 2] = ["lightning_like.ckpt", "lightning_like_legacy.ckpt"];
+
+/// Reads within the bounds of time and memory.
+fn read(path: &Path) -> Result<StateDict, Error> {
+    let start = Instant::now();
+    let (result, bytes) = peak(|| StateDict::read(path));
+    let most = 2 * std::fs::metadata(path).unwrap().len() as usize + ALLOWANCE;
+    assert!(bytes <= most, "{}: held {bytes} bytes", path.display());
+    assert!(start.elapsed() < Duration::from_secs(3), "{}: too slow", path.display());
+    result
+}
+
+/// Equal tensors bit for bit.
+fn check_good(section: &Section, file: &str, expected: Option<&str>) {
+    let found = read(&section.dir.join(file)).unwrap_or_else(|error| panic!("{error}"));
+    if let Some(expected) = expected {
+        let expected = StateDict::read(&section.dir.join(expected)).unwrap();
+        assert_eq!(found.tensors(), expected.tensors(), "{file}");
+    }
+}
+
+fn check_bad(section: &Section, file: &str) {
+    let error = read(&section.dir.join(file)).err().unwrap_or_else(|| panic!("{file} was read"));
+    let message = error.to_string();
+    assert!(message.contains(file) && message.lines().count() == 1, "{message}");
+    if file.starts_with("evil_") {
+        assert!(message.contains("nothing was run"), "{message}");
+    }
+    if file == "whole_module.pth" {
+        assert!(message.contains("whole model"), "{message}");
+    }
+}
+
+#[test]
+fn good_files_are_read_and_all_others_refused() {
+    let Some(section) = section_by("checkpoints", "expected.json") else {
+        return;
+    };
+    for entry in section.entries() {
+        let file = entry["file"].as_str().unwrap();
+        match entry["outcome"].as_str().unwrap() {
+            "ok" if LIGHTNING.contains(&file) => check_bad(&section, file),
+            "ok" => check_good(&section, file, entry["expected"].as_str()),
+            "error" => check_bad(&section, file),
+            _ => {
+                let _ = read(&section.dir.join(file)); // either, within the bounds
+            }
+        }
+    }
+    for marker in ["GOLDEN_MARKER", "../GOLDEN_MARKER"] {
+        assert!(!Path::new(marker).exists(), "{marker}");
+    }
+}
+
+#[test]
+fn published_files_are_read() {
+    let Some(section) = section_by("checkpoints", "expected.json") else {
+        return;
+    };
+    let weights = section.dir.join("../../weights");
+    for (file, tensors, name, shape) in [
+        ("mobilenet_v2-b0353104.pth", 314, "features.0.0.weight", &[32, 3, 3, 3][..]),
+        ("resnet20-12fca82f.th", 97, "module.layer3.2.conv2.weight", &[64, 64, 3, 3]),
+    ] {
+        let path = weights.join(file);
+        if !path.is_file() {
+            eprintln!("skipped: weights not found at {}", path.display());
+            continue;
+        }
+        let found = read(&path).unwrap();
+        assert_eq!(found.tensors().len(), tensors, "{file}");
+        assert_eq!(found.tensors()[name].shape, shape, "{file}");
+    }
+}
+
+#[test]
+fn damaged_files_stay_within_the_bounds() {
+    let Some(section) = section_by("checkpoints", "expected.json") else {
+        return;
+    };
+    let good = ["zip_state_dict.pth", "zip_deflated.pth", "dtypes_views_legacy.pth"];
+    let good = good.map(|file| std::fs::read(section.dir.join(file)).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.pth");
+    let damage = (any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 1..9));
+    proptest!(|(file in 0..good.len(), damages in prop::collection::vec(damage, 1..5))| {
+        let mut bytes = good[file].clone();
+        for (at, new) in damages {
+            let at = at.index(bytes.len() - new.len());
+            bytes[at..][..new.len()].copy_from_slice(&new);
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let _ = read(&path);
+    });
+}
