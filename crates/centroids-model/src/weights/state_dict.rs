@@ -52,7 +52,7 @@ pub struct StateDict {
 }
 
 impl StateDict {
-    /// Reads a file of `torch.save` (zip archive or the older stream; a dictionary of tensors, or
+    /// Reads a file of `torch.save` (zip archive or the older stream and tar; a dictionary of tensors, or
     /// one that has it under `state_dict`) or a safetensors file; which, is seen from its content.
     ///
     /// Nothing in the file is executed: of a pickle only what tensors are made of is understood.
@@ -83,10 +83,11 @@ impl StateDict {
 }
 
 fn parse(file: &[u8]) -> Result<BTreeMap<String, RawTensor>, String> {
-    let tensors = match torch::read(file) {
-        Some(tensors) => tensors?,
-        None if file.get(8) == Some(&b'{') => safetensors(file)?,
-        None => return Err(foreign(file)),
+    // Asked first: the length of its header may look like the beginning of a pickle.
+    let tensors = if file.get(8) == Some(&b'{') {
+        safetensors(file)?
+    } else {
+        torch::read(file).unwrap_or_else(|| Err(foreign(file)))?
     };
     if tensors.is_empty() {
         return Err("holds no tensors".to_owned());
@@ -116,9 +117,6 @@ fn foreign(file: &[u8]) -> String {
         "is a web page: the download went wrong"
     } else if start.starts_with(b"version https://git-lfs") {
         "is a pointer of git-lfs: run `git lfs pull`"
-    } else if file.get(257..262) == Some(b"ustar") {
-        "is a tar archive, as PyTorch wrote before 0.1.10: load and save it with a newer one, or \
-         take torchvision's newer file of the same network"
     } else {
         "is neither a file of torch.save nor of safetensors"
     };
@@ -151,8 +149,17 @@ mod tests {
         assert!(reason(b"").contains("empty"));
         assert!(reason(b"\n<!DOCTYPE html>").contains("web page"));
         assert!(reason(b"version https://git-lfs.github.com/spec/v1").contains("git lfs pull"));
-        assert!(reason(&[&[0; 257], &b"ustar"[..]].concat()).contains("tar archive"));
         assert!(reason(b"\x89PNG\r\n\x1a\n").contains("neither"));
+    }
+
+    #[test]
+    fn no_length_of_a_safetensors_header_is_taken_for_a_pickle() {
+        for len in 1..64 {
+            let name = "w".repeat(8 * len);
+            let one = safetensors::tensor::TensorView::new(Dtype::U8, vec![1], &[7]).unwrap();
+            let file = safetensors::serialize([(&name, one)], None).unwrap();
+            assert_eq!(parse(&file).unwrap()[&name].bytes, [7], "{}", file[0]);
+        }
     }
 
     #[test]

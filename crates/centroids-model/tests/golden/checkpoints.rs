@@ -89,6 +89,30 @@ fn published_files_are_read() {
     }
 }
 
+/// Short instructions that make large things, were they followed.
+#[test]
+fn bombs_stay_within_the_bounds() {
+    let pairs = [&b"]("[..], &b"NN\x86".repeat(100_000), b"e\x85q\0"].concat();
+    let copies = [&b"ccollections\nOrderedDict\nq\x01"[..], &b"h\x01h\0R".repeat(100_000)].concat();
+    let sizes = [&b"("[..], &b"K\x01".repeat(200_000), b"tq\0"].concat();
+    let bombs = [
+        b"N".repeat(4 << 20),
+        b"(".repeat(4 << 20),
+        b"]q\0".repeat(4 << 20),
+        b"Nr\xff\xff\xff\xff".repeat(1 << 20),
+        b"N\x94".repeat(4 << 20),
+        [pairs, copies].concat(),
+        [&sizes[..], &b"h\0\x85".repeat(1 << 20)].concat(),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.pth");
+    for bomb in bombs {
+        std::fs::write(&path, [&b"\x80\x02"[..], &bomb].concat()).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("longer table of contents"), "{error}");
+    }
+}
+
 #[test]
 fn damaged_files_stay_within_the_bounds() {
     let Some(section) = section_by("checkpoints", "expected.json") else {

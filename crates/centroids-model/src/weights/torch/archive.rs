@@ -46,7 +46,7 @@ impl<'a> Archive<'a> {
         let archive = Archive { zip, entries, root };
         match archive.entries.contains_key(&archive.path("byteorder")) {
             true if &*archive.read("byteorder", 16)? != b"little" => {
-                Err("was written on a big-endian machine; save it on a little-endian one".into())
+                Err("was not written on a little-endian machine; save it on one".into())
             }
             _ => Ok(archive),
         }

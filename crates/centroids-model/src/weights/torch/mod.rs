@@ -1,12 +1,14 @@
 //! Files of `torch.save`, read without Python and without running anything: a pickle is walked by
 //! a machine that knows the few words a dictionary of tensors is written in and refuses the rest.
 //!
-//! Two containers: a zip archive (PyTorch 1.6 and later) and the stream of pickles before it.
+//! Three containers: a zip archive (PyTorch 1.6 and later), a stream of pickles (0.1.10 and later),
+//! and a tar archive before it.
 
 mod archive;
 mod object;
 mod pickle;
 mod stream;
+mod tar;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -18,6 +20,7 @@ use archive::Archive;
 use object::{Id, Object};
 use pickle::Pickle;
 use stream::Stream;
+use tar::{Tar, is_tar};
 use view::{Storage, View};
 
 use super::state_dict::RawTensor;
@@ -30,6 +33,7 @@ pub(super) fn read(file: &[u8]) -> Option<Result<BTreeMap<String, RawTensor>, St
     match file {
         [b'P', b'K', 3, 4, ..] => Some(read_archive(file)),
         [0x80, ..] => Some(read_stream(file)),
+        _ if is_tar(file) => Some(read_tar(file)),
         _ => None,
     }
 }
@@ -47,6 +51,11 @@ fn read_stream(file: &[u8]) -> Result<BTreeMap<String, RawTensor>, String> {
     tensors(&stream.pickle, file.len() + ALLOWANCE, |storage| stream.storage(storage))
 }
 
+fn read_tar(file: &[u8]) -> Result<BTreeMap<String, RawTensor>, String> {
+    let tar = Tar::open(file)?;
+    tensors(&tar.pickle, file.len() + ALLOWANCE, |storage| tar.storage(storage))
+}
+
 /// Copies every view out of its storage; views of one storage together, so that a deflated one is
 /// inflated once and not kept.
 fn tensors<'f>(
@@ -60,12 +69,12 @@ fn tensors<'f>(
         return Err("describes more tensors than a file of its size can hold".to_owned());
     }
     let mut by_storage: Vec<_> = views.into_iter().collect();
-    by_storage.sort_by_key(|(_, view)| view.storage().key);
+    by_storage.sort_by(|(_, a), (_, b)| a.storage().key.cmp(&b.storage().key));
     let mut tensors = BTreeMap::new();
     for of_storage in by_storage.chunk_by(|(_, a), (_, b)| a.storage().key == b.storage().key) {
         let inside = |name: &str, error| format!("tensor `{}`: {error}", name.escape_debug());
         let (name, view) = &of_storage[0];
-        let bytes = bytes_of(&view.storage()).map_err(|error| inside(name, error))?;
+        let bytes = bytes_of(view.storage()).map_err(|error| inside(name, error))?;
         for (name, view) in of_storage {
             let (dtype, shape) = (view.storage().dtype, view.shape().to_vec());
             let bytes = view.gather(&bytes).map_err(|error| inside(name, error))?;
@@ -77,7 +86,7 @@ fn tensors<'f>(
 
 /// The dictionary at the root, or the one called `state_dict` in it. As in Python, the last of two
 /// equal keys counts.
-fn views<'a>(pickle: &Pickle<'a>) -> Result<BTreeMap<&'a str, View<'a>>, String> {
+fn views<'p, 'a>(pickle: &'p Pickle<'a>) -> Result<BTreeMap<&'a str, &'p View<'a>>, String> {
     let entries = |id: Id| match pickle.get(id) {
         Object::Dict(entries) => Some(entries),
         _ => None,
@@ -96,7 +105,7 @@ fn views<'a>(pickle: &Pickle<'a>) -> Result<BTreeMap<&'a str, View<'a>>, String>
     for (name, value) in dict {
         let name = key(*name).ok_or("has a tensor whose name is no text")?;
         match pickle.get(*value) {
-            Object::Tensor(view) => views.insert(name, view.clone()),
+            Object::Tensor(view) => views.insert(name, view.as_ref()),
             other => return Err(format!("`{}` is {other}, no tensor", name.escape_debug())),
         };
     }

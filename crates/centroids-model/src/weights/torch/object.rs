@@ -22,9 +22,10 @@ pub(super) enum Object<'a> {
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Function(Function),
-    StorageType(Dtype),
-    Storage(Storage<'a>),
-    Tensor(View<'a>),
+    ElementType(Dtype),
+    // Boxed: most objects are numbers, and a hostile file is nothing but objects.
+    Storage(Box<Storage<'a>>),
+    Tensor(Box<View<'a>>),
 }
 
 /// The functions that are understood; none is run, we know what they make.
@@ -41,6 +42,9 @@ impl Object<'_> {
     /// # Errors
     /// Any other name.
     pub(super) fn of_name(module: &str, name: &str) -> Result<Object<'static>, String> {
+        if let ("torch", Some(dtype)) = (module, element_type(name)) {
+            return Ok(Object::ElementType(dtype));
+        }
         Ok(match (module, name) {
             ("collections", "OrderedDict") => Object::Function(Function::OrderedDict),
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => {
@@ -49,16 +53,6 @@ impl Object<'_> {
             ("torch._utils", "_rebuild_parameter") | ("torch.nn.parameter", "Parameter") => {
                 Object::Function(Function::RebuildParameter)
             }
-            ("torch", "DoubleStorage") => Object::StorageType(Dtype::F64),
-            ("torch", "FloatStorage") => Object::StorageType(Dtype::F32),
-            ("torch", "HalfStorage") => Object::StorageType(Dtype::F16),
-            ("torch", "BFloat16Storage") => Object::StorageType(Dtype::BF16),
-            ("torch", "LongStorage") => Object::StorageType(Dtype::I64),
-            ("torch", "IntStorage") => Object::StorageType(Dtype::I32),
-            ("torch", "ShortStorage") => Object::StorageType(Dtype::I16),
-            ("torch", "CharStorage") => Object::StorageType(Dtype::I8),
-            ("torch", "ByteStorage") => Object::StorageType(Dtype::U8),
-            ("torch", "BoolStorage") => Object::StorageType(Dtype::BOOL),
             _ => {
                 let full = format!("{module}.{name}");
                 let full: String = full.escape_debug().take(100).collect();
@@ -69,6 +63,23 @@ impl Object<'_> {
             }
         })
     }
+}
+
+/// Of `FloatStorage` or, in the oldest files, `FloatTensor`.
+fn element_type(name: &str) -> Option<Dtype> {
+    Some(match name.strip_suffix("Storage").or(name.strip_suffix("Tensor"))? {
+        "Double" => Dtype::F64,
+        "Float" => Dtype::F32,
+        "Half" => Dtype::F16,
+        "BFloat16" => Dtype::BF16,
+        "Long" => Dtype::I64,
+        "Int" => Dtype::I32,
+        "Short" => Dtype::I16,
+        "Char" => Dtype::I8,
+        "Byte" => Dtype::U8,
+        "Bool" => Dtype::BOOL,
+        _ => return None,
+    })
 }
 
 impl fmt::Display for Object<'_> {
@@ -83,7 +94,7 @@ impl fmt::Display for Object<'_> {
             Object::List(_) => "a list",
             Object::Dict(_) => "a dictionary",
             Object::Function(_) => "a function",
-            Object::StorageType(_) => "a type",
+            Object::ElementType(_) => "a type",
             Object::Storage(_) => "a storage",
             Object::Tensor(_) => "a tensor",
         })

@@ -1,12 +1,14 @@
 //! The pickle machine, as far as dictionaries of tensors need it (protocols 2 to 5).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::object::{Function, Id, Object};
 use super::view::{Storage, View};
 
-/// A tensor takes about 40 instructions: room for 25,000 tensors, and a bound on memory.
-const MAX_INSTRUCTIONS: usize = 1 << 20;
+/// Instructions, and items they copy. A tensor takes about 40: room for 13,000 tensors, and a bound
+/// on memory.
+const MAX_WORK: usize = 1 << 19;
 
 /// The objects of one pickle.
 #[derive(Debug)]
@@ -21,20 +23,28 @@ impl<'a> Pickle<'a> {
     /// # Errors
     /// Whatever a dictionary of tensors would not hold, an incomplete or a contradictory pickle.
     pub(super) fn read(input: &mut &'a [u8]) -> Result<Pickle<'a>, String> {
+        Pickle::read_with(input, &HashMap::new())
+    }
+
+    /// [`Pickle::read`] of a pickle that refers to `tensors` by key.
+    pub(super) fn read_with(
+        input: &mut &'a [u8],
+        tensors: &HashMap<String, View<'a>>,
+    ) -> Result<Pickle<'a>, String> {
         let mut machine = Machine {
             input,
             objects: Vec::new(),
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            tensors,
+            work: 0,
         };
-        for _ in 0..MAX_INSTRUCTIONS {
-            if machine.step()? {
-                let root = machine.pop()?;
-                return Ok(Pickle { objects: machine.objects, root });
-            }
+        while !machine.step()? {
+            machine.charge(1)?;
         }
-        Err("has a longer table of contents than any model's weights".to_owned())
+        let root = machine.pop()?;
+        Ok(Pickle { objects: machine.objects, root })
     }
 
     pub(super) fn root(&self) -> Id {
@@ -57,6 +67,8 @@ struct Machine<'i, 'a> {
     /// Heights of the stack at which tuples and batches of items begin.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    tensors: &'i HashMap<String, View<'a>>,
+    work: usize,
 }
 
 impl<'a> Machine<'_, 'a> {
@@ -106,12 +118,21 @@ impl<'a> Machine<'_, 'a> {
             opcode @ (b'a' | b'e') => self.append(opcode == b'e')?,
             b'R' => self.call()?,
             b'b' => self.ignore_state()?,
-            b'Q' => self.storage()?,
+            b'Q' => self.referred()?,
             other => {
                 return Err(format!("has pickle instruction {other:#04x}, no part of tensors"));
             }
         }
         Ok(false)
+    }
+
+    fn charge(&mut self, work: usize) -> Result<(), String> {
+        self.work += work;
+        if self.work <= MAX_WORK {
+            Ok(())
+        } else {
+            Err("has a longer table of contents than any model's weights".to_owned())
+        }
     }
 
     fn byte(&mut self) -> Result<u8, String> {
@@ -275,7 +296,11 @@ impl<'a> Machine<'_, 'a> {
         };
         let made = match (self.get(function), arguments.as_slice()) {
             (Object::Function(Function::OrderedDict), []) => Object::Dict(Vec::new()),
-            (Object::Function(Function::OrderedDict), [pairs]) => self.ordered_dict(*pairs)?,
+            (Object::Function(Function::OrderedDict), [pairs]) => {
+                let entries = self.ordered_dict(*pairs)?;
+                self.charge(entries.len())?;
+                Object::Dict(entries)
+            }
             (Object::Function(Function::RebuildTensor), [storage, offset, shape, strides, ..]) => {
                 self.tensor(*storage, *offset, *shape, *strides)?
             }
@@ -292,7 +317,7 @@ impl<'a> Machine<'_, 'a> {
     }
 
     /// Python 2 wrote the pairs as an argument.
-    fn ordered_dict(&self, pairs: Id) -> Result<Object<'a>, String> {
+    fn ordered_dict(&self, pairs: Id) -> Result<Vec<(Id, Id)>, String> {
         let Object::List(pairs) = self.get(pairs) else {
             return Err(broken());
         };
@@ -303,7 +328,7 @@ impl<'a> Machine<'_, 'a> {
             },
             _ => Err(broken()),
         };
-        pairs.iter().map(pair).collect::<Result<_, _>>().map(Object::Dict)
+        pairs.iter().map(pair).collect()
     }
 
     fn tensor(
@@ -321,7 +346,8 @@ impl<'a> Machine<'_, 'a> {
             other => Err(format!("has a tensor whose shape or strides are {other}")),
         };
         let (shape, strides): (Vec<usize>, Vec<usize>) = (sizes(shape)?, sizes(strides)?);
-        View::new(*storage, self.size(offset)?, shape, strides).map(Object::Tensor)
+        let view = View::new(storage.as_ref().clone(), self.size(offset)?, shape, strides)?;
+        Ok(Object::Tensor(Box::new(view)))
     }
 
     fn size(&self, id: Id) -> Result<usize, String> {
@@ -345,16 +371,27 @@ impl<'a> Machine<'_, 'a> {
         }
     }
 
-    /// A persistent id: `("storage", type, key, device, elements)`, and `None` in old files.
-    fn storage(&mut self) -> Result<(), String> {
+    /// What a persistent id stands for: a storage, or the key of a tensor.
+    fn referred(&mut self) -> Result<(), String> {
         let id = self.pop()?;
-        let Object::Tuple(parts) = self.get(id) else {
-            return Err(broken());
+        let object = match self.get(id) {
+            Object::Tuple(parts) => Object::Storage(Box::new(self.storage(parts)?)),
+            Object::Text(key) => {
+                let view = self.tensors.get(*key).ok_or("refers to a tensor it does not hold")?;
+                Object::Tensor(Box::new(view.clone()))
+            }
+            _ => return Err(broken()),
         };
+        self.push(object);
+        Ok(())
+    }
+
+    /// Of `("storage", type, key, device, elements)`, and `None` in old files.
+    fn storage(&self, parts: &[Id]) -> Result<Storage<'a>, String> {
         let parts: Vec<&Object<'a>> = parts.iter().map(|&part| self.get(part)).collect();
         let [
             Object::Text("storage"),
-            Object::StorageType(dtype),
+            Object::ElementType(dtype),
             Object::Text(key),
             _,
             len,
@@ -375,8 +412,7 @@ impl<'a> Machine<'_, 'a> {
             _ => None,
         };
         let len = len.ok_or("has a storage of impossible length")?;
-        self.push(Object::Storage(Storage { key, dtype: *dtype, len }));
-        Ok(())
+        Ok(Storage { key: Cow::Borrowed(*key), dtype: *dtype, len })
     }
 }
 
@@ -384,7 +420,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|_| "has a text that is not UTF-8".to_owned())
 }
 
-fn ends_early() -> String {
+pub(super) fn ends_early() -> String {
     "ends too early; copy or download it again".to_owned()
 }
 

@@ -26,11 +26,7 @@ impl<'a> Stream<'a> {
         if !is(&magic, MAGIC) || !is(&version, VERSION) {
             return Err("is a pickle, but not a file of torch.save".to_owned());
         }
-        if !little_endian(&Pickle::read(&mut file)?) {
-            return Err(
-                "was written on a big-endian machine; save it on a little-endian one".into()
-            );
-        }
+        check_machine(&Pickle::read(&mut file)?)?;
         let pickle = Pickle::read(&mut file)?;
         let keys = Pickle::read(&mut file)?;
         let storages = storages(&pickle, &keys, file)?;
@@ -39,16 +35,27 @@ impl<'a> Stream<'a> {
 
     /// The bytes of a storage.
     pub(super) fn storage(&self, storage: &Storage<'_>) -> Result<Cow<'a, [u8]>, String> {
-        let bytes = self.storages.get(storage.key).ok_or("its storage is not in the file")?;
+        let bytes = self.storages.get(&*storage.key).ok_or("its storage is not in the file")?;
         Ok(Cow::Borrowed(bytes))
     }
 }
 
-fn little_endian(machine: &Pickle<'_>) -> bool {
-    let text = |id: Id| matches!(machine.get(id), Object::Text("little_endian"));
-    let Object::Dict(entries) = machine.get(machine.root()) else { return false };
-    let entry = entries.iter().find(|(key, _)| text(*key));
-    entry.is_some_and(|(_, value)| matches!(machine.get(*value), Object::Bool(true)))
+/// # Errors
+/// Unless the dictionary says that the file was written on a little-endian machine.
+pub(super) fn check_machine(machine: &Pickle<'_>) -> Result<(), String> {
+    let is_order = |id: Id| matches!(machine.get(id), Object::Text("little_endian"));
+    let entries = match machine.get(machine.root()) {
+        Object::Dict(entries) => entries.as_slice(),
+        _ => &[],
+    };
+    let little = |(key, value): &(Id, Id)| {
+        is_order(*key) && matches!(machine.get(*value), Object::Bool(true))
+    };
+    if entries.iter().any(little) {
+        Ok(())
+    } else {
+        Err("was not written on a little-endian machine; save it on one".to_owned())
+    }
 }
 
 fn storages<'a>(
@@ -66,7 +73,7 @@ fn storages<'a>(
         let Object::Text(key) = keys.get(*id) else {
             return Err("has a storage whose key is no text".to_owned());
         };
-        let storage = declared.get(key).ok_or("has a storage that no tensor uses")?;
+        let storage = declared.get(*key).ok_or("has a storage that no tensor uses")?;
         let wrong = || format!("storage `{}` is incomplete", key.escape_debug());
         let (len, rest) = file.split_first_chunk::<8>().ok_or_else(wrong)?;
         if usize::try_from(i64::from_le_bytes(*len)) != Ok(storage.len) {
@@ -84,9 +91,9 @@ fn storages<'a>(
     }
 }
 
-fn storage<'o, 'a>(object: &'o Object<'a>) -> Option<(&'a str, &'o Storage<'a>)> {
+fn storage<'o, 'a>(object: &'o Object<'a>) -> Option<(&'o str, &'o Storage<'a>)> {
     match object {
-        Object::Storage(storage) => Some((storage.key, storage)),
+        Object::Storage(storage) => Some((&storage.key, storage)),
         _ => None,
     }
 }

@@ -1,11 +1,16 @@
 //! A tensor as PyTorch saves it: a strided view of a storage.
 
+use std::borrow::Cow;
+
 use safetensors::Dtype;
 
+/// Most axes of a tensor; weights have four or five.
+pub(super) const MAX_RANK: usize = 8;
+
 /// A flat array that tensors look into.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Storage<'a> {
-    pub(super) key: &'a str,
+    pub(super) key: Cow<'a, str>,
     pub(super) dtype: Dtype,
     /// Elements.
     pub(super) len: usize,
@@ -34,15 +39,16 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     /// # Errors
-    /// A view that leaves its storage or whose size is beyond every memory.
+    /// A view that leaves its storage, has more axes than [`MAX_RANK`], or is beyond every memory.
     pub(super) fn new(
         storage: Storage<'a>,
         offset: usize,
         shape: Vec<usize>,
         strides: Vec<usize>,
     ) -> Result<View<'a>, String> {
-        if shape.len() != strides.len() {
-            return Err(format!("has a tensor of shape {shape:?} and strides {strides:?}"));
+        let (rank, steps) = (shape.len(), strides.len());
+        if rank != steps || rank > MAX_RANK {
+            return Err(format!("has a tensor of {rank} sizes and {steps} strides"));
         }
         let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
         let bytes = count.and_then(|count| count.checked_mul(storage.element()));
@@ -64,8 +70,8 @@ impl<'a> View<'a> {
         Ok(View { storage, offset, shape, strides })
     }
 
-    pub(super) fn storage(&self) -> Storage<'a> {
-        self.storage
+    pub(super) fn storage(&self) -> &Storage<'a> {
+        &self.storage
     }
 
     pub(super) fn shape(&self) -> &[usize] {
