@@ -7,7 +7,8 @@
 
 mod completeness;
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read as _};
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
@@ -24,6 +25,9 @@ pub const DEFAULT_MAX_PIXELS: u64 = 100_000_000;
 /// Decoders may use this much beside the pixels (tables, metadata).
 const EXTRA_ALLOC: u64 = 64 << 20;
 
+/// Buffers above this many bytes are given back before the next picture.
+const KEPT_BYTES: usize = 64 << 20;
+
 /// Reads and decodes one file.
 ///
 /// # Errors
@@ -31,8 +35,9 @@ const EXTRA_ALLOC: u64 = 64 << 20;
 /// corrupt, or announces more than `max_pixels` pixels (found before anything is allocated for
 /// them).
 pub fn decode_file(path: &Path, max_pixels: u64) -> Result<RgbImage, Error> {
-    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-    decode_bytes(&bytes, &path.display().to_string(), max_pixels)
+    let mut decoder = FileDecoder::default();
+    decoder.decode(path, max_pixels)?;
+    Ok(decoder.image)
 }
 
 /// Decodes the content of a file; `name` appears in errors.
@@ -40,14 +45,42 @@ pub fn decode_file(path: &Path, max_pixels: u64) -> Result<RgbImage, Error> {
 /// # Errors
 /// As [`decode_file`].
 pub fn decode_bytes(bytes: &[u8], name: &str, max_pixels: u64) -> Result<RgbImage, Error> {
-    let format = format_of(bytes).ok_or_else(|| Error::decode(name, not_an_image(bytes)))?;
-    if !completeness::is_complete(bytes, format) {
-        return Err(Error::decode(name, "the file is cut off: copy or download it again"));
+    let mut image = RgbImage::default();
+    decode_into(bytes, &PixelLimit { name, max_pixels }, &mut image)?;
+    Ok(image)
+}
+
+/// [`decode_file`] for many files: file and pixels go to the same memory each time.
+#[derive(Debug, Default)]
+pub(crate) struct FileDecoder {
+    bytes: Vec<u8>,
+    image: RgbImage,
+}
+
+impl FileDecoder {
+    /// # Errors
+    /// As [`decode_file`].
+    pub(crate) fn decode(&mut self, path: &Path, max_pixels: u64) -> Result<&RgbImage, Error> {
+        for buffer in [&mut self.bytes, &mut self.image.pixels] {
+            buffer.clear();
+            buffer.shrink_to(KEPT_BYTES);
+        }
+        let read = File::open(path).and_then(|mut file| file.read_to_end(&mut self.bytes));
+        read.map_err(|source| Error::io(path, source))?;
+        let limit = PixelLimit { name: &path.display().to_string(), max_pixels };
+        decode_into(&self.bytes, &limit, &mut self.image)?;
+        Ok(&self.image)
     }
-    let limit = PixelLimit { name, max_pixels };
+}
+
+fn decode_into(bytes: &[u8], limit: &PixelLimit<'_>, image: &mut RgbImage) -> Result<(), Error> {
+    let format = format_of(bytes).ok_or_else(|| Error::decode(limit.name, not_an_image(bytes)))?;
+    if !completeness::is_complete(bytes, format) {
+        return Err(Error::decode(limit.name, "the file is cut off: copy or download it again"));
+    }
     match format {
-        ImageFormat::Jpeg => decode_jpeg(bytes, &limit),
-        _ => decode_other(bytes, format, &limit),
+        ImageFormat::Jpeg => decode_jpeg(bytes, limit, image),
+        _ => decode_other(bytes, format, limit).map(|decoded| *image = decoded),
     }
 }
 
@@ -87,7 +120,7 @@ impl PixelLimit<'_> {
 }
 
 /// JPEG goes to its decoder directly, because only strict mode refuses damaged scans.
-fn decode_jpeg(bytes: &[u8], limit: &PixelLimit<'_>) -> Result<RgbImage, Error> {
+fn decode_jpeg(bytes: &[u8], limit: &PixelLimit<'_>, image: &mut RgbImage) -> Result<(), Error> {
     let broken = |error| Error::decode(limit.name, format!("broken JPEG: {error:?}"));
     let options = DecoderOptions::default()
         .set_strict_mode(true)
@@ -98,8 +131,13 @@ fn decode_jpeg(bytes: &[u8], limit: &PixelLimit<'_>) -> Result<RgbImage, Error> 
     decoder.decode_headers().map_err(broken)?;
     let (width, height) = decoder.dimensions().unwrap_or((0, 0));
     limit.check(width as u64, height as u64)?;
-    let pixels = decoder.decode().map_err(broken)?;
-    checked(width, height, pixels, limit.name)
+    let size = decoder.output_buffer_size().unwrap_or(0);
+    check_size(width, height, size, limit.name)?;
+    (image.width, image.height) = (width, height);
+    // Black, not the last picture, should the decoder leave something out.
+    image.pixels.clear();
+    image.pixels.resize(size, 0);
+    decoder.decode_into(&mut image.pixels).map_err(broken)
 }
 
 fn decode_other(
@@ -116,7 +154,9 @@ fn decode_other(
     let (width, height) = decoder.dimensions();
     limit.check(u64::from(width), u64::from(height))?;
     let pixels = to_rgb8(DynamicImage::from_decoder(decoder).map_err(broken)?);
-    checked(width as usize, height as usize, pixels, limit.name)
+    let (width, height) = (width as usize, height as usize);
+    check_size(width, height, pixels.len(), limit.name)?;
+    Ok(RgbImage { width, height, pixels })
 }
 
 fn to_rgb8(image: DynamicImage) -> Vec<u8> {
@@ -131,12 +171,9 @@ fn to_rgb8(image: DynamicImage) -> Vec<u8> {
     }
 }
 
-fn checked(width: usize, height: usize, pixels: Vec<u8>, name: &str) -> Result<RgbImage, Error> {
-    if pixels.len() != width * height * 3 {
-        return Err(Error::decode(
-            name,
-            format!("{} bytes of pixels for {width}×{height}", pixels.len()),
-        ));
+fn check_size(width: usize, height: usize, bytes: usize, name: &str) -> Result<(), Error> {
+    match bytes == width * height * 3 {
+        true => Ok(()),
+        false => Err(Error::decode(name, format!("{bytes} bytes of pixels for {width}×{height}"))),
     }
-    Ok(RgbImage { width, height, pixels })
 }

@@ -90,4 +90,4 @@ pub use rank_sheet::{RankRow, write_rank_sheet};
 pub use record::ImageRecord;
 pub use rgb_image::RgbImage;
 pub use sampler::{Draw, PkOptions, PkSampler};
-pub use transform::{EvalTransform, InputSpec, TrainTransform};
+pub use transform::{Augmentation, EvalTransform, InputSpec, Resizer, TrainTransform};

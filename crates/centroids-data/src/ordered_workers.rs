@@ -41,17 +41,18 @@ where
     I: Iterator<Item: Send + 'static>,
     R: Send + 'static,
 {
-    /// Starts at least one thread; `work` should look at the flag now and then and return early
-    /// when it is set.
-    pub(crate) fn new<F>(jobs: I, workers: usize, ahead: usize, work: F) -> Self
+    /// Starts at least one thread; `worker` makes what each of them does with a job, which keeps its
+    /// buffers from job to job, and should look at the flag now and then and return early when it is
+    /// set.
+    pub(crate) fn new<W>(jobs: I, workers: usize, ahead: usize, worker: impl Fn() -> W) -> Self
     where
-        F: Fn(I::Item, &Cancelled) -> R + Send + Sync + 'static,
+        W: FnMut(I::Item, &Cancelled) -> R + Send + 'static,
     {
         let (to_workers, from_consumer) = unbounded::<(I::Item, Sender<R>)>();
         let cancelled = Cancelled::default();
-        let work = Arc::new(work);
         let spawn = |_| {
-            let (jobs, cancelled, work) = (from_consumer.clone(), cancelled.clone(), work.clone());
+            let (jobs, cancelled) = (from_consumer.clone(), cancelled.clone());
+            let mut work = worker();
             thread::spawn(move || {
                 for (job, result) in jobs {
                     if cancelled.is_set() {
@@ -130,7 +131,7 @@ mod tests {
     fn results_come_in_order_for_any_number_of_threads() {
         let wanted: Vec<u64> = (0..60).map(|n| n * n).collect();
         for (workers, ahead) in [(0, 0), (1, 0), (1, 5), (3, 1), (8, 100)] {
-            let results = OrderedWorkers::new(0..60, workers, ahead, uneven_square);
+            let results = OrderedWorkers::new(0..60, workers, ahead, || uneven_square);
             assert_eq!(results.map(Result::unwrap).collect::<Vec<_>>(), wanted);
         }
     }
@@ -142,19 +143,40 @@ mod tests {
         let jobs = (0..100_u64).inspect(move |_| {
             counter.fetch_add(1, Ordering::SeqCst);
         });
-        let mut results = OrderedWorkers::new(jobs, 2, 3, uneven_square);
+        let mut results = OrderedWorkers::new(jobs, 2, 3, || uneven_square);
         assert_eq!(taken.load(Ordering::SeqCst), 4);
         results.next();
         assert_eq!(taken.load(Ordering::SeqCst), 5);
     }
 
     #[test]
+    fn work_goes_on_while_the_consumer_is_busy_up_to_the_allowance() {
+        let (done, all_done) = unbounded();
+        let worker = || {
+            let done = done.clone();
+            move |n: u64, _: &Cancelled| {
+                done.send(n).unwrap();
+                n
+            }
+        };
+        let mut results = OrderedWorkers::new(0..100_u64, 2, 3, worker);
+        let next = |count| -> Vec<u64> {
+            let wait = || all_done.recv_timeout(Duration::from_secs(10)).unwrap();
+            std::iter::repeat_with(wait).take(count).collect()
+        };
+        assert_eq!(next(4).iter().sum::<u64>(), 1 + 2 + 3); // nothing was asked for so far
+        results.next();
+        assert_eq!(next(1), [4]);
+        assert!(all_done.recv_timeout(Duration::from_millis(50)).is_err());
+    }
+
+    #[test]
     fn a_panic_costs_its_own_job_only() {
         let work = |n: u64, _: &Cancelled| assert_ne!(n, 1, "this panic belongs to the test");
-        let results: Vec<_> = OrderedWorkers::new(0..4, 2, 2, work).collect();
+        let results: Vec<_> = OrderedWorkers::new(0..4, 2, 2, || work).collect();
         assert_eq!(results, [Ok(()), Err(Lost), Ok(()), Ok(())]);
         let all_die = |_: u64, _: &Cancelled| -> u64 { panic!("this panic belongs to the test") };
-        assert_eq!(OrderedWorkers::new(0..5, 1, 1, all_die).count(), 5);
+        assert_eq!(OrderedWorkers::new(0..5, 1, 1, || all_die).count(), 5);
     }
 
     #[test]
@@ -164,6 +186,6 @@ mod tests {
                 thread::sleep(Duration::from_millis(1));
             }
         };
-        drop(OrderedWorkers::new(0..1000, 3, 50, work)); // returns only when all threads have ended
+        drop(OrderedWorkers::new(0..1000, 3, 50, || work)); // returns only when all threads have ended
     }
 }

@@ -1,7 +1,7 @@
 //! A decoded picture.
 
 /// An 8-bit RGB picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RgbImage {
     /// Pixels per row.
     pub width: usize,

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Buffers;
 use crate::batch::EmbedBatch;
-use crate::decode::decode_file;
 use crate::error::Error;
 use crate::ordered_workers::{Cancelled, OrderedWorkers};
 use crate::transform::EvalTransform;
@@ -39,10 +39,13 @@ pub fn embed_batches(
 ) -> EmbedLoader {
     let job = Arc::new(EmbedJob { paths, batch_size: batch_size.max(1), transform, max_pixels });
     let indices = 0..job.paths.len().div_ceil(job.batch_size);
-    let of_thread = job.clone();
-    let work = move |index, cancelled: &Cancelled| of_thread.item(index, cancelled);
+    let worker = || {
+        let (job, mut buffers) = (job.clone(), Buffers::default());
+        move |index, cancelled: &Cancelled| job.item(index, &mut buffers, cancelled)
+    };
     let ahead = super::AHEAD_PER_WORKER * workers.max(1);
-    EmbedLoader { job, next: 0, workers: OrderedWorkers::new(indices, workers, ahead, work) }
+    let workers = OrderedWorkers::new(indices, workers, ahead, worker);
+    EmbedLoader { job, next: 0, workers }
 }
 
 impl Iterator for EmbedLoader {
@@ -64,15 +67,17 @@ struct EmbedJob {
 }
 
 impl EmbedJob {
-    fn item(&self, index: usize, cancelled: &Cancelled) -> EmbedItem {
+    fn item(&self, index: usize, buffers: &mut Buffers, cancelled: &Cancelled) -> EmbedItem {
         let mut item = self.empty();
+        let [height, width] = self.transform.0.size;
+        item.batch.images.reserve_exact(self.rows(index).len() * 3 * height * width);
         for row in self.rows(index) {
             if cancelled.is_set() {
                 break;
             }
-            match decode_file(&self.paths[row], self.max_pixels) {
+            match buffers.decoder.decode(&self.paths[row], self.max_pixels) {
                 Ok(image) => {
-                    item.batch.images.extend(self.transform.apply(&image));
+                    self.transform.append(image, &mut buffers.resizer, &mut item.batch.images);
                     item.batch.rows.push(row);
                 }
                 Err(error) => item.failures.push((row, error)),

@@ -9,5 +9,15 @@ mod train;
 pub use embed::{EmbedItem, EmbedLoader, embed_batches};
 pub use train::{LoaderOptions, TrainLoader, train_batches};
 
+use crate::decode::FileDecoder;
+use crate::transform::Resizer;
+
+/// What a thread keeps from picture to picture.
+#[derive(Default)]
+struct Buffers {
+    decoder: FileDecoder,
+    resizer: Resizer,
+}
+
 /// Batches made ahead per thread when nothing else is asked for: one in work, one waiting.
 const AHEAD_PER_WORKER: usize = 2;

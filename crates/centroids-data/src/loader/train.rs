@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Buffers;
 use crate::batch::TrainBatch;
-use crate::decode::{DEFAULT_MAX_PIXELS, decode_file};
+use crate::decode::DEFAULT_MAX_PIXELS;
 use crate::error::Error;
 use crate::ordered_workers::{Cancelled, OrderedWorkers};
 use crate::random_stream::{Purpose, random_stream};
@@ -17,7 +18,7 @@ use crate::transform::TrainTransform;
 pub struct LoaderOptions {
     /// Threads; 0 counts as 1.
     pub workers: usize,
-    /// Batches made ahead of the one asked for.
+    /// Batches made ahead of the one asked for; at least one per thread.
     pub prefetch: usize,
     /// Seed of the augmentation.
     pub seed: u64,
@@ -63,9 +64,12 @@ pub fn train_batches(
 ) -> TrainLoader {
     let job = Arc::new(TrainJob { records, batches, transform, options });
     let indices = options.skip_batches..job.batches.len();
-    let of_thread = job.clone();
-    let work = move |index, cancelled: &Cancelled| of_thread.batch(index, cancelled);
-    let workers = OrderedWorkers::new(indices, options.workers, options.prefetch, work);
+    let worker = || {
+        let (job, mut buffers) = (job.clone(), Buffers::default());
+        move |index, cancelled: &Cancelled| job.batch(index, &mut buffers, cancelled)
+    };
+    let ahead = options.prefetch.max(options.workers);
+    let workers = OrderedWorkers::new(indices, options.workers, ahead, worker);
     TrainLoader { job, next: options.skip_batches, workers }
 }
 
@@ -93,7 +97,12 @@ struct TrainJob {
 }
 
 impl TrainJob {
-    fn batch(&self, index: usize, cancelled: &Cancelled) -> Result<TrainBatch, Error> {
+    fn batch(
+        &self,
+        index: usize,
+        buffers: &mut Buffers,
+        cancelled: &Cancelled,
+    ) -> Result<TrainBatch, Error> {
         let draws = &self.batches[index];
         let [height, width] = self.transform.input.size;
         let shape = [draws.len(), 3, height, width];
@@ -101,7 +110,7 @@ impl TrainJob {
         let first_position: usize = self.batches[..index].iter().map(Vec::len).sum();
         for (position, draw) in (first_position..).zip(draws) {
             match draw.is_real && !cancelled.is_set() {
-                true => images.extend(self.image(draw.record, position)?),
+                true => self.append(draw.record, position, buffers, &mut images)?,
                 false => images.resize(images.len() + 3 * height * width, 0.0),
             }
         }
@@ -116,11 +125,19 @@ impl TrainJob {
         })
     }
 
-    fn image(&self, record: usize, position: usize) -> Result<Vec<f32>, Error> {
+    fn append(
+        &self,
+        record: usize,
+        position: usize,
+        buffers: &mut Buffers,
+        images: &mut Vec<f32>,
+    ) -> Result<(), Error> {
         let LoaderOptions { seed, epoch, max_pixels, .. } = self.options;
-        let image = decode_file(&self.records[record].path, max_pixels)?;
+        let image = buffers.decoder.decode(&self.records[record].path, max_pixels)?;
         let place = ((epoch as u64) << 32) | position as u64;
         let mut rng = random_stream(seed, Purpose::Augmentation, place, record as u64);
-        Ok(self.transform.apply(&image, &mut rng))
+        let augmentation = self.transform.draw(&mut rng);
+        self.transform.append(image, &augmentation, &mut buffers.resizer, images);
+        Ok(())
     }
 }

@@ -1,13 +1,18 @@
 //! Decoded picture → the numbers a network sees.
 //!
-//! Training: resize, flip, pad, random crop, normalise, erase. Evaluation: resize, normalise. Each
-//! step is a function of its own; [`TrainTransform`] and [`EvalTransform`] put them in order.
+//! Training: resize, flip, pad, random crop, normalise, erase. Evaluation: resize, normalise.
+//! [`TrainTransform`] and [`EvalTransform`] say what is done; the resize makes only the rows that
+//! are seen, and everything up to the normalisation is one write into the batch.
 
-pub mod flip;
-pub mod normalize;
-pub mod pad_crop;
+mod columns;
+#[cfg(test)]
+mod definition;
+mod filter;
 mod pipeline;
 pub mod random_erasing;
 pub mod resize;
+mod rows;
+mod window;
 
-pub use pipeline::{EvalTransform, InputSpec, TrainTransform};
+pub use pipeline::{Augmentation, EvalTransform, InputSpec, TrainTransform};
+pub use resize::Resizer;

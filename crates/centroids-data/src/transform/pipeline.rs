@@ -3,11 +3,9 @@
 use rand::{Rng, RngExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::flip::flip_horizontally;
-use super::normalize::normalize;
-use super::pad_crop::pad_crop;
-use super::random_erasing::{choose_rectangle, erase};
-use super::resize::resize;
+use super::random_erasing::{Rectangle, choose_rectangle, erase};
+use super::resize::Resizer;
+use super::window::Window;
 use crate::rgb_image::RgbImage;
 
 /// What the network expects as input.
@@ -37,8 +35,14 @@ pub struct EvalTransform(pub InputSpec);
 impl EvalTransform {
     /// Values `[3, height, width]` of the picture.
     pub fn apply(&self, image: &RgbImage) -> Vec<f32> {
-        let InputSpec { size, mean, std } = self.0;
-        normalize(&resize(image, size), mean, std)
+        let mut values = Vec::new();
+        self.append(image, &mut Resizer::default(), &mut values);
+        values
+    }
+
+    /// [`EvalTransform::apply`] to the end of a batch; the resizer is for the next picture again.
+    pub fn append(&self, image: &RgbImage, resizer: &mut Resizer, values: &mut Vec<f32>) {
+        Window::default().append(image, &self.0, resizer, values);
     }
 }
 
@@ -55,23 +59,53 @@ pub struct TrainTransform {
     pub erasing: f64,
 }
 
+/// What chance decided for one picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Augmentation {
+    /// Whether left becomes right.
+    pub flip: bool,
+    /// Top and left of the crop in the padded picture, 0 to twice the padding.
+    pub corner: [usize; 2],
+    /// What is overwritten with the mean.
+    pub erased: Option<Rectangle>,
+}
+
 impl TrainTransform {
     /// Values `[3, height, width]` of the picture, changed at random.
     pub fn apply(&self, image: &RgbImage, rng: &mut impl Rng) -> Vec<f32> {
-        let InputSpec { size, mean, std } = self.input;
-        let mut resized = resize(image, size);
-        if rng.random::<f64>() < self.flip {
-            flip_horizontally(&mut resized);
-        }
-        let top = rng.random_range(0..=2 * self.padding);
-        let left = rng.random_range(0..=2 * self.padding);
-        let mut values = normalize(&pad_crop(&resized, self.padding, top, left), mean, std);
-        if rng.random::<f64>() < self.erasing
-            && let Some(rectangle) = choose_rectangle(size, rng)
-        {
-            erase(&mut values, size, rectangle, mean);
-        }
+        let mut values = Vec::new();
+        self.append(image, &self.draw(rng), &mut Resizer::default(), &mut values);
         values
+    }
+
+    /// Draws what is done to one picture.
+    pub fn draw(&self, rng: &mut impl Rng) -> Augmentation {
+        let flip = rng.random::<f64>() < self.flip;
+        let corner = [(); 2].map(|()| rng.random_range(0..=2 * self.padding));
+        let erases = rng.random::<f64>() < self.erasing;
+        let erased = erases.then(|| choose_rectangle(self.input.size, rng)).flatten();
+        Augmentation { flip, corner, erased }
+    }
+
+    /// Appends the values `[3, height, width]` of the picture, changed as told, to a batch; the
+    /// resizer is for the next picture again.
+    ///
+    /// # Panics
+    /// When the erased rectangle leaves the picture.
+    pub fn append(
+        &self,
+        image: &RgbImage,
+        augmentation: &Augmentation,
+        resizer: &mut Resizer,
+        values: &mut Vec<f32>,
+    ) {
+        let start = values.len();
+        let [top, left] = augmentation.corner.map(|corner| corner as isize - self.padding as isize);
+        let window = Window { flip: augmentation.flip, top, left };
+        window.append(image, &self.input, resizer, values);
+        if let Some(rectangle) = augmentation.erased {
+            erase(&mut values[start..], self.input.size, rectangle, self.input.mean);
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 use std::collections::HashMap;
 use std::fs;
 
-use centroids_data::transform::flip::flip_horizontally;
-use centroids_data::transform::normalize::normalize;
-use centroids_data::transform::pad_crop::pad_crop;
 use centroids_data::transform::random_erasing::{Rectangle, erase, erased_size};
 use centroids_data::transform::resize::resize;
-use centroids_data::{DEFAULT_MAX_PIXELS, EvalTransform, InputSpec, RgbImage, decode_file};
+use centroids_data::{
+    Augmentation, DEFAULT_MAX_PIXELS, EvalTransform, InputSpec, Resizer, RgbImage, TrainTransform,
+    decode_file,
+};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -116,6 +116,18 @@ fn check_normalised(image: &RgbImage, size: [usize; 2], case: &Value, tensors: &
     }
 }
 
+/// The picture after flip, padding and crop, read back from values that are its bytes.
+fn augmented(image: &RgbImage, padding: usize, flip: bool, corner: [usize; 2]) -> RgbImage {
+    let (width, height) = (image.width, image.height);
+    let input = InputSpec { size: [height, width], mean: [0.0; 3], std: [1.0 / 255.0; 3] };
+    let transform = TrainTransform { input, flip: 0.0, padding, erasing: 0.0 };
+    let augmentation = Augmentation { flip, corner, erased: None };
+    let mut values = Vec::new();
+    transform.append(image, &augmentation, &mut Resizer::default(), &mut values);
+    let byte = |i: usize| values[i % 3 * width * height + i / 3].round() as u8;
+    RgbImage { width, height, pixels: (0..values.len()).map(byte).collect() }
+}
+
 #[test]
 fn flip_and_crops_match() {
     let Some(folder) = golden("transforms") else {
@@ -126,16 +138,15 @@ fn flip_and_crops_match() {
     let augmentation = &manifest["augmentation"];
     let resized = tensors.pixels("aug.resized");
 
-    let mut flipped = resized.clone();
-    flip_horizontally(&mut flipped);
-    assert_eq!(flipped, tensors.pixels("aug.flipped"));
+    assert_eq!(augmented(&resized, 0, true, [0, 0]), tensors.pixels("aug.flipped"));
 
     let padded_height = augmentation["padded_hw"][0].as_u64().unwrap() as usize;
     let padding = (padded_height - resized.height) / 2;
     for corner in list(augmentation, "crops_top_left") {
         let [top, left] = [0, 1].map(|i| corner[i].as_u64().unwrap() as usize);
         let wanted = tensors.pixels(&format!("aug.padcrop_{top}_{left}"));
-        assert_eq!(pad_crop(&resized, padding, top, left), wanted, "crop at {top}, {left}");
+        let ours = augmented(&resized, padding, false, [top, left]);
+        assert_eq!(ours, wanted, "crop at {top}, {left}");
     }
 }
 
@@ -146,10 +157,11 @@ fn erasing_matches() {
     };
     let manifest = manifest(&folder);
     let tensors = Tensors::read(&folder.join(manifest["file"].as_str().unwrap()));
-    let InputSpec { mean, std, .. } = InputSpec::default();
+    let InputSpec { mean, .. } = InputSpec::default();
     let normalised = tensors.values("aug.normalised");
     let [_, height, width] = tensors.0["aug.normalised"].0[..] else { panic!("want three axes") };
-    let ours = normalize(&tensors.pixels("aug.resized"), mean, std);
+    let input = InputSpec { size: [height, width], ..InputSpec::default() };
+    let ours = EvalTransform(input).apply(&tensors.pixels("aug.resized"));
     assert_near(&ours, &normalised, 1e-6, "aug.normalised");
 
     for case in list(&manifest["augmentation"]["erasing"], "cases") {

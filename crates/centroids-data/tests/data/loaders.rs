@@ -6,10 +6,11 @@ use centroids_data::{
     DEFAULT_MAX_PIXELS, Draw, EvalTransform, ImageRecord, InputSpec, LabelMap, LoaderOptions,
     PkOptions, PkSampler, TrainBatch, TrainTransform, decode_file, embed_batches, train_batches,
 };
+use image::ImageFormat;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::support::{assert_says, write_png};
+use crate::support::{assert_says, encode, picture, write_png};
 
 const INPUT: InputSpec = InputSpec { size: [16, 8], mean: [0.5, 0.4, 0.3], std: [0.2, 0.3, 0.4] };
 const TRANSFORM: TrainTransform =
@@ -160,4 +161,23 @@ fn batches_without_a_readable_image_are_empty() {
         embed_batches(paths, 0, EvalTransform(INPUT), 0, DEFAULT_MAX_PIXELS).collect();
     assert_eq!(items.len(), 2);
     assert!(items.iter().all(|item| item.batch.shape == [0, 3, 16, 8] && item.failures.len() == 1));
+}
+
+#[test]
+fn pictures_leave_nothing_behind_for_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths: Arc<[PathBuf]> =
+        (0..8).map(|i| dir.path().join(format!("{i}.file"))).collect::<Vec<_>>().into();
+    let formats = [ImageFormat::Jpeg, ImageFormat::Png];
+    for (i, path) in paths.iter().enumerate() {
+        // Large after small and small after large, in turns of format.
+        let picture = picture(9 + i * 37 % 50, 70 - i * 23 % 60, i);
+        std::fs::write(path, encode(&picture, formats[i / 2 % 2])).unwrap();
+    }
+    let items = embed_batches(paths.clone(), 8, EvalTransform(INPUT), 1, DEFAULT_MAX_PIXELS);
+    let together: Vec<f32> = items.flat_map(|item| item.batch.images).collect();
+    let alone = paths.iter().flat_map(|path| {
+        EvalTransform(INPUT).apply(&decode_file(path, DEFAULT_MAX_PIXELS).unwrap())
+    });
+    assert_eq!(together, alone.collect::<Vec<_>>());
 }
