@@ -16,6 +16,7 @@ from statistics import median
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 VENV = Path(os.environ.get("CENTROIDS_PEERS_VENV") or Path.home() / ".cache/centroids-peers")
+RATES = ("images_per_second", "images_per_cpu_second")
 DEFAULT_PYTHON = VENV / "bin/python"
 
 
@@ -57,7 +58,8 @@ def compare(sides: dict[str, list], folder: Path, options) -> dict[str, dict]:
     for name, found in reports.items():
         stages = found[0]["microseconds"]
         summary[name] = {
-            "images_per_second": median(one["images_per_second"][0] for one in found),
+            rate: median(one[rate][0] for one in found) for rate in RATES
+        } | {
             "microseconds": {
                 stage: round(median(one["microseconds"][stage] for one in found))
                 for stage in stages
@@ -67,14 +69,17 @@ def compare(sides: dict[str, list], folder: Path, options) -> dict[str, dict]:
 
 
 def print_row(size: str, summary: dict[str, dict], cores: int) -> None:
-    ours, theirs = (summary[name]["images_per_second"] / cores for name in ("ours", "torchvision"))
-    print(f"| {size} | {ours:,.0f} | {theirs:,.0f} | {ours / theirs:.2f}× |")
+    cells = []
+    for rate, share in zip(RATES, (cores, 1)):
+        ours, theirs = (summary[name][rate] / share for name in ("ours", "torchvision"))
+        cells += [f"{ours:,.0f}", f"{theirs:,.0f}", f"{ours / theirs:.2f}×"]
+    print("|", " | ".join([size, *cells]), "|", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--python", type=Path, default=DEFAULT_PYTHON, help="Python with torchvision")
-    parser.add_argument("--cache", type=Path, default=VENV / "pictures", help="where pictures are kept")
+    parser.add_argument("--python", type=Path, default=DEFAULT_PYTHON)
+    parser.add_argument("--cache", type=Path, default=VENV / "pictures")
     parser.add_argument("--sizes", nargs="+", default=["64x128", "640x480", "1000x750"])
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--workers", type=int, default=2)
@@ -91,7 +96,10 @@ def main() -> None:
     }
     cores = min(options.workers, os.cpu_count() or 1)
     results = {}
-    print("| JPEG | ours, images/s per core | torchvision | ratio |\n| --- | --- | --- | --- |")
+    kinds = ("images/s per core", "images per CPU second")
+    heads = [head for kind in kinds for head in (f"ours, {kind}", "torchvision", "ratio")]
+    print("|", " | ".join(["JPEG", *heads]), "|")
+    print("|" + " --- |" * (len(heads) + 1))
     for size in options.sizes:
         folder = pictures(options.python, options.cache, size, options.count)
         results[size] = compare(sides, folder, options)
