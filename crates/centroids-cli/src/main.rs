@@ -15,6 +15,7 @@ use crate::cli::{Cli, Command};
 use crate::output::Output;
 
 fn main() -> ExitCode {
+    centroids::model::keep_freed_memory();
     let Cli { command, global } = Cli::parse();
     let output = Output::new(&global);
     let result = match command {

@@ -6,8 +6,8 @@
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 
-pub use crate::kernels::Activation;
 use crate::kernels::{self, Convolution, FoldedCache, Frozen, Normalization};
+pub use crate::kernels::{Activation, Residual};
 
 /// Whether batch norms use the batch (and update their running statistics) or the running
 /// statistics. Independent of whether gradients are recorded.
@@ -19,20 +19,38 @@ pub enum Mode {
     Eval,
 }
 
+/// Which part of a residual block a convolution with its norm is.
+#[derive(Debug)]
+pub enum Part {
+    /// Neither begin nor end.
+    Inner,
+    /// The begin of a block whose shortcut is its input.
+    Begin(Residual),
+    /// The end: what is added, and the link to the begin if that is the block's input.
+    End(Tensor<4>, Option<Residual>),
+}
+
 /// `activation(norm(conv(x)) + shortcut)`, what every backbone is made of:
 /// `[n, in, h, w]` → `[n, out, h', w']`.
 pub fn conv_norm(
     (conv, norm): (&Conv2d, &BatchNorm),
     x: Tensor<4>,
-    shortcut: Option<Tensor<4>>,
+    part: Part,
     activation: Activation,
     mode: Mode,
 ) -> Tensor<4> {
     let normalization = Normalization { epsilon: BatchNorm::EPSILON, activation };
-    let how = conv.convolution();
-    let weight = conv.weight.val();
+    let (how, weight) = (conv.convolution(), conv.weight.val());
+    let (begin, shortcut, end) = match part {
+        Part::Inner => (None, None, None),
+        Part::Begin(begin) => (Some(begin), None, None),
+        Part::End(shortcut, end) => (None, Some(shortcut), end),
+    };
     match mode {
-        Mode::Train => norm.train(kernels::conv2d(x, weight, how), shortcut, activation),
+        Mode::Train => {
+            let y = kernels::conv2d(x, weight, how, begin.as_ref());
+            norm.train(y, shortcut.map(|shortcut| (shortcut, end.as_ref())), activation)
+        }
         Mode::Eval => kernels::conv_frozen_batch_norm(
             x,
             (weight, norm.frozen()),
@@ -122,7 +140,7 @@ impl BatchNorm {
     fn train(
         &self,
         x: Tensor<4>,
-        shortcut: Option<Tensor<4>>,
+        shortcut: Option<(Tensor<4>, Option<&Residual>)>,
         activation: Activation,
     ) -> Tensor<4> {
         let [n, _, h, w] = x.dims();

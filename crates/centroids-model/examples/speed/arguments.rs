@@ -42,6 +42,8 @@ pub struct Arguments {
     /// JSON file for the losses or embeddings.
     pub outputs: Option<PathBuf>,
     pub on_demand: bool,
+    /// Print where the time of one more run goes.
+    pub profile: bool,
 }
 
 impl Arguments {
@@ -57,10 +59,15 @@ impl Arguments {
             data: None,
             outputs: None,
             on_demand: false,
+            profile: false,
         };
         while let Some(option) = words.next() {
-            if option == "--on-demand" {
-                arguments.on_demand = true;
+            match option.as_str() {
+                "--on-demand" => arguments.on_demand = true,
+                "--profile" => arguments.profile = true,
+                _ => {}
+            }
+            if ["--on-demand", "--profile"].contains(&option.as_str()) {
                 continue;
             }
             let value = words.next().ok_or_else(|| format!("{option} needs a value"))?;

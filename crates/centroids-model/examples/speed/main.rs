@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 
 use arguments::{Arguments, Task};
 use case::Case;
+use centroids_model::kernels::{ProfileRow, start_profile, stop_profile};
 
 /// A shorter run is done again and again until it fills this time.
 const REPEAT_SECONDS: f64 = 0.5;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse(std::env::args().skip(1))?;
+    centroids_model::keep_freed_memory();
     rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
     let mut timed: Box<dyn Timed> = match arguments.task {
         Task::Train => Box::new(training::Training::new(Case::read(&arguments)?)?),
@@ -63,7 +65,32 @@ fn run() -> Result<(), Box<dyn Error>> {
         std::fs::write(path, serde_json::to_string(timed.outputs())?)?;
     }
     println!("{summary}");
+    if arguments.profile {
+        profile(timed.as_mut());
+    }
     Ok(())
+}
+
+/// Prints where the time of one run goes, kind of layer by kind of layer.
+fn profile(timed: &mut dyn Timed) {
+    start_profile();
+    let total = seconds_of(timed, 1);
+    let rows = stop_profile();
+    let rest = total - rows.iter().map(|row| row.seconds).sum::<f64>();
+    println!(
+        "| layer | pass | calls | ms | share | GFLOP/s |\n| --- | --- | --- | --- | --- | --- |"
+    );
+    for row in rows {
+        let speed = match row.flops {
+            0.0 => String::new(),
+            flops => format!("{:.0}", flops / row.seconds / 1e9),
+        };
+        let (ms, share) = (1e3 * row.seconds, 100.0 * row.seconds / total);
+        let ProfileRow { layer, pass, calls, .. } = row;
+        println!("| {layer} | {pass} | {calls} | {ms:.1} | {share:.1} % | {speed} |");
+    }
+    let (ms, share) = (1e3 * rest, 100.0 * rest / total);
+    println!("| all else | | | {ms:.1} | {share:.1} % | |");
 }
 
 /// Seconds of one run, for every repeat.

@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::ConvNorm;
-use crate::layers::{Activation, BatchNorm, Conv2d, Mode, conv_norm};
+use crate::layers::{Activation, BatchNorm, Conv2d, Mode, Part, Residual, conv_norm};
 
 /// Channels of the last map.
 pub(super) const CHANNELS: usize = 1280;
@@ -61,7 +61,7 @@ impl MobileNetV2 {
     ) -> Tensor<4> {
         self.features.iter().enumerate().fold(images, |x, (index, feature)| {
             let y = match feature {
-                Feature::ConvNorm(layer) => relu6(layer, x, mode),
+                Feature::ConvNorm(layer) => relu6(layer, x, Part::Inner, mode),
                 Feature::Block(block) => block.forward(x, mode),
             };
             look(&format!("features.{index}"), &y);
@@ -103,19 +103,25 @@ impl Block {
     }
 
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let shortcut = self.shortcut.then(|| x.clone());
+        let (begin, end) = if self.shortcut {
+            let residual = Residual::default();
+            (Part::Begin(residual.clone()), Part::End(x.clone(), Some(residual)))
+        } else {
+            (Part::Inner, Part::Inner)
+        };
         let (y, narrow, norm) = match &self.conv {
-            Layers::Plain((filter, narrow, norm)) => (relu6(filter, x, mode), narrow, norm),
+            Layers::Plain((filter, narrow, norm)) => (relu6(filter, x, begin, mode), narrow, norm),
             Layers::Expanded((widen, filter, narrow, norm)) => {
-                (relu6(filter, relu6(widen, x, mode), mode), narrow, norm)
+                let y = relu6(widen, x, begin, mode);
+                (relu6(filter, y, Part::Inner, mode), narrow, norm)
             }
         };
-        conv_norm((narrow, norm), y, shortcut, Activation::Identity, mode)
+        conv_norm((narrow, norm), y, end, Activation::Identity, mode)
     }
 }
 
-fn relu6((conv, norm): &ConvNorm, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-    conv_norm((conv, norm), x, None, Activation::Relu6, mode)
+fn relu6((conv, norm): &ConvNorm, x: Tensor<4>, part: Part, mode: Mode) -> Tensor<4> {
+    conv_norm((conv, norm), x, part, Activation::Relu6, mode)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::ConvNorm;
 use crate::kernels::max_pool2d;
-use crate::layers::{Activation, BatchNorm, Conv2d, Mode, conv_norm};
+use crate::layers::{Activation, BatchNorm, Conv2d, Mode, Part, Residual, conv_norm};
 
 /// What distinguishes one ResNet from another.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ impl ResNet {
         mut look: impl FnMut(&str, &Tensor<4>),
     ) -> Tensor<4> {
         let activation = if self.stem_relu { Activation::Relu } else { Activation::Identity };
-        let mut x = conv_norm((&self.conv1, &self.bn1), images, None, activation, mode); // [n, 64, h/2, w/2]
+        let mut x = conv_norm((&self.conv1, &self.bn1), images, Part::Inner, activation, mode); // [n, 64, h/2, w/2]
         look("bn1", &x);
         x = max_pool2d(x, [3, 3], [2, 2], [1, 1]); // [n, 64, h/4, w/4]
         look("maxpool", &x);
@@ -135,16 +135,24 @@ impl Block {
     }
 
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let shortcut = match &self.downsample {
-            Some((conv, bn)) => conv_norm((conv, bn), x.clone(), None, Activation::Identity, mode),
-            None => x.clone(),
+        let first = (&self.conv1, &self.bn1);
+        let (begin, end) = match &self.downsample {
+            Some((conv, bn)) => {
+                let (x, activation) = (x.clone(), Activation::Identity);
+                let shortcut = conv_norm((conv, bn), x, Part::Inner, activation, mode);
+                (Part::Inner, Part::End(shortcut, None))
+            }
+            None => {
+                let residual = Residual::default();
+                (Part::Begin(residual.clone()), Part::End(x.clone(), Some(residual)))
+            }
         };
-        let y = conv_norm((&self.conv1, &self.bn1), x, None, Activation::Relu, mode);
+        let y = conv_norm(first, x, begin, Activation::Relu, mode);
         let second = (&self.conv2, &self.bn2);
         let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) else {
-            return conv_norm(second, y, Some(shortcut), Activation::Relu, mode);
+            return conv_norm(second, y, end, Activation::Relu, mode);
         };
-        let y = conv_norm(second, y, None, Activation::Relu, mode);
-        conv_norm((conv3, bn3), y, Some(shortcut), Activation::Relu, mode)
+        let y = conv_norm(second, y, Part::Inner, Activation::Relu, mode);
+        conv_norm((conv3, bn3), y, end, Activation::Relu, mode)
     }
 }

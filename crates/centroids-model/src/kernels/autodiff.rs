@@ -16,8 +16,9 @@ use super::conv_shape::ConvShape;
 use super::extension::{conv_shape, convolve, normalize};
 use super::lanes::Isa;
 use super::norm::{self, Affine, Statistics};
+use super::profile::{measure, measure_conv};
 use super::storage::{dims, tensor};
-use super::{Convolution, Normalization, conv, pool};
+use super::{Convolution, Normalization, Residual, conv, pool};
 
 type Tensor = FloatTensor<Autodiff<Flex>>;
 
@@ -33,7 +34,7 @@ fn register<const N: usize>(
 ) {
     for (id, gradient) in inputs {
         if let (Some(id), Some(gradient)) = (id, gradient) {
-            grads.register::<Flex>(id, gradient);
+            measure("sums of gradients", "backward", 0.0, || grads.register::<Flex>(id, gradient));
         }
     }
 }
@@ -49,6 +50,7 @@ struct Conv2dState {
     x: Option<NodeId>,
     /// Saved if x is tracked.
     weight: Option<NodeId>,
+    residual: Option<Residual>,
 }
 
 impl Backward<Flex, 2> for Conv2d {
@@ -61,14 +63,20 @@ impl Backward<Flex, 2> for Conv2d {
         checkpointer: &mut Checkpointer,
     ) {
         let gradient = ChannelsLast::of(&grads.consume::<Flex>(&ops.node));
-        let (isa, Conv2dState { shape, depthwise, x, weight }) = (Isa::chosen(), ops.state);
+        let (isa, Conv2dState { shape, depthwise, x, weight, residual }) =
+            (Isa::chosen(), ops.state);
         let dw = saved(checkpointer, x).map(|x| {
-            conv::weight_gradient(isa, &shape, &ChannelsLast::of(&x), &gradient, depthwise)
+            measure_conv(&shape, depthwise, "weight gradient", || {
+                conv::weight_gradient(isa, &shape, &ChannelsLast::of(&x), &gradient, depthwise)
+            })
         });
         let dx = saved(checkpointer, weight).map(|weight| {
-            let values = conv::image_gradient(isa, &shape, &weight, &gradient, depthwise);
-            let [height, width] = shape.size_in;
-            ChannelsLast::new(values, [shape.batch, shape.channels_in, height, width]).into_tensor()
+            let others = residual.and_then(|residual| residual.take());
+            measure_conv(&shape, depthwise, "image gradient", || {
+                let others = others.map(ChannelsLast::taking);
+                conv::image_gradient(isa, &shape, (&weight, depthwise), &gradient, others)
+                    .into_tensor()
+            })
         });
         let [x, weight] = ops.parents.map(|node| node.map(|node| node.id));
         register(grads, [(x, dx), (weight, dw)]);
@@ -78,16 +86,20 @@ impl Backward<Flex, 2> for Conv2d {
 pub(super) fn conv2d<C: CheckpointStrategy>(
     x: Tensor,
     weight: Tensor,
-    convolution: Convolution,
+    (convolution, residual): (Convolution, Option<Residual>),
 ) -> Tensor {
     let output = convolve(x.primitive(), weight.primitive(), convolution);
     match Conv2d.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
+            if let Some(residual) = residual.as_ref().filter(|_| x.is_tracked()) {
+                residual.begin();
+            }
             let state = Conv2dState {
                 shape: conv_shape(x.primitive(), weight.primitive(), convolution),
                 depthwise: convolution.depthwise,
                 x: weight.is_tracked().then(|| prep.checkpoint(&x)),
                 weight: x.is_tracked().then(|| prep.checkpoint(&weight)),
+                residual,
             };
             prep.finish(state, output)
         }
@@ -108,6 +120,7 @@ struct NormState {
     how: Normalization,
     /// Kept if there was a shortcut: tells where the activation passed.
     result: Option<FlexTensor>,
+    residual: Option<Residual>,
 }
 
 impl<const N: usize> Backward<Flex, N> for Norm {
@@ -119,7 +132,7 @@ impl<const N: usize> Backward<Flex, N> for Norm {
         grads: &mut Gradients,
         checkpointer: &mut Checkpointer,
     ) {
-        let NormState { x, gamma, beta, statistics, how, result } = ops.state;
+        let NormState { x, gamma, beta, statistics, how, result, residual } = ops.state;
         let dy = grads.consume::<Flex>(&ops.node);
         let x = ChannelsLast::of(&checkpointer.retrieve_node_output(x));
         let [gamma, beta] = [gamma, beta].map(|id| {
@@ -129,14 +142,20 @@ impl<const N: usize> Backward<Flex, N> for Norm {
         let affine =
             Affine { gamma: gamma.storage(), beta: beta.storage(), activation: how.activation };
         let result = result.as_ref().map(ChannelsLast::of);
-        let gradients =
-            norm::backward(&x, &statistics, affine, result.as_ref(), ChannelsLast::taking(dy));
+        let gradients = measure("batch norm", "backward", 0.0, || {
+            norm::backward(&x, &statistics, affine, result.as_ref(), ChannelsLast::taking(dy))
+        });
+        let shortcut = gradients.shortcut.map(ChannelsLast::into_tensor);
+        let shortcut = match residual {
+            Some(residual) => shortcut.and_then(|gradient| residual.leave(gradient)),
+            None => shortcut,
+        };
         let channels = [affine.gamma.len()];
         let mut values = [
             Some(gradients.x.into_tensor()),
             Some(tensor(gradients.gamma, channels)),
             Some(tensor(gradients.beta, channels)),
-            gradients.shortcut.map(ChannelsLast::into_tensor),
+            shortcut,
         ]
         .into_iter();
         let inputs = ops.parents.map(|node| (node.map(|node| node.id), values.next().flatten()));
@@ -162,7 +181,7 @@ pub(super) fn norm<C: CheckpointStrategy>(
     let output = match Norm.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
             let [x, gamma, beta] = [&x, &gamma, &beta].map(|input| prep.checkpoint(input));
-            let state = NormState { x, gamma, beta, statistics, how, result: None };
+            let state = NormState { x, gamma, beta, statistics, how, result: None, residual: None };
             prep.finish(state, result)
         }
         OpsKind::UnTracked(prep) => prep.finish(result),
@@ -175,7 +194,7 @@ pub(super) fn norm_shortcut<C: CheckpointStrategy>(
     gamma: Tensor,
     beta: Tensor,
     shortcut: Tensor,
-    how: Normalization,
+    (how, residual): (Normalization, Option<Residual>),
 ) -> (Tensor, Tensor, Tensor) {
     let nodes = [x.node(), gamma.node(), beta.node(), shortcut.node()];
     let (result, statistics) = normalize(
@@ -190,7 +209,7 @@ pub(super) fn norm_shortcut<C: CheckpointStrategy>(
         OpsKind::Tracked(mut prep) => {
             let [x, gamma, beta] = [&x, &gamma, &beta].map(|input| prep.checkpoint(input));
             let kept = Some(result.clone());
-            let state = NormState { x, gamma, beta, statistics, how, result: kept };
+            let state = NormState { x, gamma, beta, statistics, how, result: kept, residual };
             prep.finish(state, result)
         }
         OpsKind::UnTracked(prep) => prep.finish(result),
@@ -219,7 +238,9 @@ impl Backward<Flex, 1> for MaxPool2d {
     ) {
         let gradient = ChannelsLast::of(&grads.consume::<Flex>(&ops.node));
         let (windows, winners) = ops.state;
-        let dx = pool::max_backward(&windows, &winners, &gradient).into_tensor();
+        let dx = measure("max pooling", "backward", 0.0, || {
+            pool::max_backward(&windows, &winners, &gradient).into_tensor()
+        });
         let [x] = ops.parents.map(|node| node.map(|node| node.id));
         register(grads, [(x, Some(dx))]);
     }
@@ -227,7 +248,8 @@ impl Backward<Flex, 1> for MaxPool2d {
 
 pub(super) fn max_pool2d<C: CheckpointStrategy>(x: Tensor, windows: ConvShape) -> Tensor {
     let (x, node) = x.into_parts();
-    let (output, winners) = pool::max(&windows, &ChannelsLast::of(&x));
+    let (output, winners) =
+        measure("max pooling", "forward", 0.0, || pool::max(&windows, &ChannelsLast::of(&x)));
     let output = output.into_tensor();
     match MaxPool2d.prepare::<C>([node]).compute_bound().stateful() {
         OpsKind::Tracked(prep) => prep.finish((windows, winners), output),

@@ -57,6 +57,12 @@ impl ChannelsLast {
         Self::new(unsafe { output.into_values() }, self.dims())
     }
 
+    /// The map after a change, in place where nothing else holds it.
+    pub(super) fn changed(mut self, change: impl FnOnce(&mut [f32])) -> Self {
+        change(self.tensor.storage_mut());
+        self
+    }
+
     /// n, c, h, w
     pub(super) fn dims(&self) -> [usize; 4] {
         dims(&self.tensor)

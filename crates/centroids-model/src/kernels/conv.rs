@@ -2,16 +2,18 @@
 //!
 //! 3×3 kernels of stride 1 go by Winograd's algorithm where it pays, all others by a matrix product.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::channels_last::ChannelsLast;
-use super::conv_shape::ConvShape;
-use super::correlate::{Target, correlate};
+use super::conv_shape::{ConvShape, GradientWindow};
+use super::correlate::{Destination, Target, correlate};
 use super::epilogue::Epilogue;
 use super::gemm::Packed;
 use super::lanes::Isa;
-use super::storage::{Output, tensor};
+use super::storage::{CHUNK, Output, SharedOutput, tensor};
 use super::weight_view::WeightView;
 use super::window::Window;
 use super::{conv_weight, depthwise, winograd, winograd_weight};
@@ -62,10 +64,11 @@ pub(super) fn forward(
     epilogue: Option<&Epilogue<'_>>,
 ) -> Vec<f32> {
     let mut output = Output::new(shape.pixels_out() * shape.channels_out);
-    let (images, target) = ((images, shape.batch), Target::every_pixel(shape.size_out));
+    let target = Target::every_pixel(shape.size_out);
+    let destination = Destination { output: output.share(), target, accumulate: false };
     // SAFETY: the output holds the results, and nobody else reaches it.
     unsafe {
-        run(isa, images, &shape.window(), weight, (&mut output, target), epilogue);
+        run(isa, (images, shape.batch), &shape.window(), weight, destination, epilogue);
         output.into_values()
     }
 }
@@ -79,64 +82,94 @@ unsafe fn run(
     images: (&[f32], usize),
     window: &Window,
     weight: &Prepared,
-    (output, target): (&mut Output, Target),
+    destination: Destination<'_>,
     epilogue: Option<&Epilogue<'_>>,
 ) {
-    let output = output.share();
     // SAFETY: passed on to the caller.
     unsafe {
         match weight {
             Prepared::Direct(weight) => {
-                correlate(isa, images, window, weight, (output, target), epilogue);
+                correlate(isa, images, window, weight, destination, epilogue);
             }
             Prepared::Winograd(kernels) => {
-                winograd::correlate(isa, images, window, kernels, output, epilogue);
+                winograd::correlate(isa, images, window, kernels, destination, epilogue);
             }
             Prepared::Depthwise(weight) => {
-                depthwise::correlate(isa, images, window, weight, (output, target), epilogue);
+                depthwise::correlate(isa, images, window, weight, destination, epilogue);
             }
         }
     }
 }
 
-/// Gradient of the images.
+/// Gradient of the images, added to `others` if there are any.
 pub(super) fn image_gradient(
     isa: Isa,
     shape: &ConvShape,
-    weight: &FlexTensor,
+    (weight, depthwise): (&FlexTensor, bool),
     gradient: &ChannelsLast,
-    depthwise: bool,
-) -> Vec<f32> {
+    others: Option<ChannelsLast>,
+) -> ChannelsLast {
     let weight = weight.to_contiguous();
-    let weight = weight.storage::<f32>();
-    let mut output = Output::new(shape.pixels_in() * shape.channels_in);
     let windows = shape.gradient_windows();
+    let sources = Gradient { isa, shape, weight: weight.storage(), depthwise, gradient };
+    if let Some(others) = others {
+        return others.changed(|values| {
+            // SAFETY: the map holds the images, and nobody else reaches it.
+            unsafe { sources.run(&windows, SharedOutput::of(values), true) };
+        });
+    }
+    let mut output = Output::new(shape.pixels_in() * shape.channels_in);
     if windows.iter().any(|part| part.taps.is_empty()) {
         // Pixels that no result is made of.
-        let chunks = output.as_mut_slice().par_chunks_mut(super::storage::CHUNK);
-        chunks.for_each(|chunk| chunk.fill(std::mem::MaybeUninit::new(0.0)));
+        let chunks = output.as_mut_slice().par_chunks_mut(CHUNK);
+        chunks.for_each(|chunk| chunk.fill(MaybeUninit::new(0.0)));
     }
-    for part in windows.iter().filter(|part| !part.taps.is_empty()) {
-        let prepared = if depthwise {
-            Prepared::Depthwise(depthwise::by_tap(weight, &part.taps, shape, None))
-        } else {
-            let view = WeightView {
-                weight,
-                taps: &part.taps,
-                depth: [shape.channels_out, shape.channels_in * shape.taps()],
-                columns: [shape.channels_in, shape.taps()],
-                scale: None,
-            };
-            prepare_view(isa, &part.window, &view)
-        };
-        let images = (gradient.values(), shape.batch);
-        // SAFETY: the output holds the images, and nobody else reaches it.
-        unsafe {
-            run(isa, images, &part.window, &prepared, (&mut output, part.target), None);
+    let [height, width] = shape.size_in;
+    // SAFETY: the output holds the images, nobody else reaches it, and every pixel belongs to one
+    // window or was cleared above.
+    let values = unsafe {
+        sources.run(&windows, output.share(), false);
+        output.into_values()
+    };
+    ChannelsLast::new(values, [shape.batch, shape.channels_in, height, width])
+}
+
+/// What the gradient of images is made of.
+struct Gradient<'a> {
+    isa: Isa,
+    shape: &'a ConvShape,
+    weight: &'a [f32],
+    depthwise: bool,
+    gradient: &'a ChannelsLast,
+}
+
+impl Gradient<'_> {
+    /// # Safety
+    /// The output must hold the images.
+    unsafe fn run(&self, windows: &[GradientWindow], output: SharedOutput<'_>, accumulate: bool) {
+        for part in windows.iter().filter(|part| !part.taps.is_empty()) {
+            let weight = self.prepare(part);
+            let destination = Destination { output, target: part.target, accumulate };
+            let images = (self.gradient.values(), self.shape.batch);
+            // SAFETY: passed on to the caller.
+            unsafe { run(self.isa, images, &part.window, &weight, destination, None) };
         }
     }
-    // SAFETY: every pixel belongs to one window, or was cleared above.
-    unsafe { output.into_values() }
+
+    fn prepare(&self, part: &GradientWindow) -> Prepared {
+        let Gradient { isa, shape, weight, .. } = *self;
+        if self.depthwise {
+            return Prepared::Depthwise(depthwise::by_tap(weight, &part.taps, shape, None));
+        }
+        let view = WeightView {
+            weight,
+            taps: &part.taps,
+            depth: [shape.channels_out, shape.channels_in * shape.taps()],
+            columns: [shape.channels_in, shape.taps()],
+            scale: None,
+        };
+        prepare_view(isa, &part.window, &view)
+    }
 }
 
 /// Gradient of the weight `[co, ci, kh, kw]`, or `[c, 1, kh, kw]` if depthwise.
@@ -219,7 +252,7 @@ mod tests {
 
         fn fast(&self, x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
             let Case { stride, padding, depthwise, .. } = *self;
-            conv2d(x, weight, Convolution { stride, padding, depthwise })
+            conv2d(x, weight, Convolution { stride, padding, depthwise }, None)
         }
 
         fn composed(&self, x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
@@ -274,7 +307,7 @@ mod tests {
         let device = Device::flex();
         let x = Tensor::<4>::from_floats([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]], &device);
         let how = Convolution { stride: [1, 1], padding: [1, 1], depthwise: false };
-        let y = conv2d(x, Tensor::ones([1, 1, 3, 3], &device), how);
+        let y = conv2d(x, Tensor::ones([1, 1, 3, 3], &device), how, None);
         assert_eq!(elements(&y), [12.0, 21.0, 16.0, 12.0, 21.0, 16.0]);
     }
 
@@ -411,7 +444,9 @@ mod tests {
                 let dw = weight_gradient(isa, &shape, &images, &gradient, false);
                 let actual = [
                     forward(isa, &shape, &x, &prepared, None),
-                    image_gradient(isa, &shape, &weights, &gradient, false),
+                    image_gradient(isa, &shape, (&weights, false), &gradient, None)
+                        .values()
+                        .to_vec(),
                     dw.storage::<f32>().to_vec(),
                 ];
                 for (i, actual) in actual.iter().enumerate() {

@@ -40,18 +40,27 @@ impl Target {
     }
 }
 
+/// Where the results of a convolution go.
+#[derive(Clone, Copy)]
+pub(super) struct Destination<'a> {
+    pub(super) output: SharedOutput<'a>,
+    pub(super) target: Target,
+    /// Whether the results are added to what is there.
+    pub(super) accumulate: bool,
+}
+
 /// Multiplies the values under the window at every position of `batch` images with `weight`
 /// (`[values, channels]`).
 ///
 /// # Safety
-/// `output` must hold the pixels of the target for `weight.n` channels each, which no one else
+/// The output must hold the pixels of the target for `weight.n` channels each, which no one else
 /// reaches.
 pub(super) unsafe fn correlate(
     isa: Isa,
     (images, batch): (&[f32], usize),
     window: &Window,
     weight: &Packed,
-    (output, target): (SharedOutput<'_>, Target),
+    destination: Destination<'_>,
     epilogue: Option<&Epilogue<'_>>,
 ) {
     let [mr, _] = tile_size(isa);
@@ -61,7 +70,7 @@ pub(super) unsafe fn correlate(
     let groups = weight.column_groups(rayon::current_num_threads().div_ceil(blocks));
     (0..blocks * groups.len()).into_par_iter().with_max_len(1).for_each(|task| {
         let (first, columns) = (task / groups.len() * block, &groups[task % groups.len()]);
-        let part = Part { isa, images, window, weight, output, target, epilogue };
+        let part = Part { isa, images, window, weight, destination, epilogue };
         // SAFETY: parts share no element of the output, for which the caller answers.
         unsafe { part.run(first..(first + block).min(rows), columns) };
     });
@@ -79,19 +88,19 @@ struct Part<'a> {
     images: &'a [f32],
     window: &'a Window,
     weight: &'a Packed,
-    output: SharedOutput<'a>,
-    target: Target,
+    destination: Destination<'a>,
     epilogue: Option<&'a Epilogue<'a>>,
 }
 
 impl Part<'_> {
     unsafe fn run(&self, positions: Range<usize>, columns: &Range<usize>) {
         let [mr, _] = tile_size(self.isa);
+        let Destination { output, target, accumulate } = self.destination;
         let walk = self.window.walk(positions.clone());
-        let pixels: Vec<usize> = walk.map(|position| self.target.pixel(position)).collect();
+        let pixels: Vec<usize> = walk.map(|position| target.pixel(position)).collect();
         let channels = self.weight.n;
         let rows: Vec<*mut f32> =
-            pixels.iter().map(|pixel| self.output.pointer(pixel * channels)).collect();
+            pixels.iter().map(|pixel| output.pointer(pixel * channels)).collect();
         let panels = positions.len().next_multiple_of(mr) * ROW;
         with_scratch([panels, 0], |a, _| {
             for (block, depth) in depth_blocks(self.weight.k) {
@@ -103,7 +112,7 @@ impl Part<'_> {
                     b: self.weight.block(0, block, columns),
                     rows: &rows,
                     columns: columns.clone(),
-                    accumulate: block > 0,
+                    accumulate: accumulate || block > 0,
                     finish: self.epilogue.filter(|_| last).map(|epilogue| (epilogue, &*pixels)),
                 };
                 // SAFETY: the rows are pixels of the output, for which the caller answers.

@@ -1,14 +1,12 @@
 //! Convolution of every channel with a kernel of its own.
 
-use std::mem::MaybeUninit;
-
 use rayon::prelude::*;
 
 use super::conv_shape::ConvShape;
-use super::correlate::Target;
+use super::correlate::Destination;
 use super::epilogue::Epilogue;
 use super::lanes::{Isa, Lanes, Task, dispatch};
-use super::storage::{SharedOutput, filled};
+use super::storage::{filled, written};
 use super::window::{Position, Window};
 
 /// Positions of one task.
@@ -42,13 +40,13 @@ fn taps(window: &Window, position: Position) -> impl Iterator<Item = (usize, usi
 /// Multiplies the pixels under the window with `weight` (`[taps, c]`), channel by channel.
 ///
 /// # Safety
-/// `output` must hold the pixels of the target, which no one else reaches.
+/// The output must hold the pixels of the target, which no one else reaches.
 pub(super) unsafe fn correlate(
     isa: Isa,
     (images, batch): (&[f32], usize),
     window: &Window,
     weight: &[f32],
-    (output, target): (SharedOutput<'_>, Target),
+    Destination { output, target, accumulate }: Destination<'_>,
     epilogue: Option<&Epilogue<'_>>,
 ) {
     let positions = batch * window.positions();
@@ -58,7 +56,9 @@ pub(super) unsafe fn correlate(
             let pixel = target.pixel(position);
             // SAFETY: the pixel belongs to this position, and the caller answers for the output.
             let values = unsafe { output.slice(pixel * window.channels, window.channels) };
-            dispatch(isa, Products { images, window, weight, position, values });
+            // SAFETY: what is added to has been written.
+            let sums = if accumulate { unsafe { written(values) } } else { filled(values, 0.0) };
+            dispatch(isa, Products { images, window, weight, position, sums });
             if let Some(epilogue) = epilogue {
                 let row = output.pointer(pixel * window.channels);
                 // SAFETY: as above; `values` is no longer used.
@@ -73,7 +73,7 @@ struct Products<'a> {
     window: &'a Window,
     weight: &'a [f32],
     position: Position,
-    values: &'a mut [MaybeUninit<f32>],
+    sums: &'a mut [f32],
 }
 
 impl Task for Products<'_> {
@@ -81,12 +81,11 @@ impl Task for Products<'_> {
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let channels = self.values.len();
-        let sums = filled(self.values, 0.0);
+        let channels = self.sums.len();
         for (tap, offset) in taps(self.window, self.position) {
             let pixel = &self.images[offset..][..channels];
             let weight = &self.weight[tap * channels..][..channels];
-            for ((sum, pixel), weight) in sums.iter_mut().zip(pixel).zip(weight) {
+            for ((sum, pixel), weight) in self.sums.iter_mut().zip(pixel).zip(weight) {
                 *sum += pixel * weight;
             }
         }

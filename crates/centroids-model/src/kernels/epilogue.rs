@@ -33,10 +33,11 @@ impl Activation {
 
     /// Whether a gradient passes, from the value before or after the activation. NaN passes.
     #[inline(always)]
+    #[allow(clippy::neg_cmp_op_on_partial_ord, reason = "one comparison that NaN passes")]
     pub(super) fn passes(self, y: f32) -> bool {
         match self {
             Activation::Identity => true,
-            Activation::Relu => y > 0.0 || y.is_nan(),
+            Activation::Relu => !(y <= 0.0),
             Activation::Relu6 => (y > 0.0 && y < 6.0) || y.is_nan(),
         }
     }

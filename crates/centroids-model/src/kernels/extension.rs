@@ -13,8 +13,9 @@ use super::conv_shape::ConvShape;
 use super::inference::{Folded, FoldedCache};
 use super::lanes::Isa;
 use super::norm::{self, Affine};
+use super::profile::{measure, measure_conv};
 use super::storage::{dims, tensor};
-use super::{Convolution, Normalization, autodiff, conv, pool};
+use super::{Convolution, Normalization, Residual, autodiff, conv, pool};
 
 /// Layers of a network; differentiable.
 #[backend_extension(Flex, Autodiff)]
@@ -22,7 +23,7 @@ pub(super) trait LayerKernels: Backend {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        convolution: Convolution,
+        how: (Convolution, Option<Residual>),
     ) -> FloatTensor<Self>;
 
     /// Result, mean and biased variance.
@@ -39,7 +40,7 @@ pub(super) trait LayerKernels: Backend {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         shortcut: FloatTensor<Self>,
-        normalization: Normalization,
+        how: (Normalization, Option<Residual>),
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     fn kernel_max_pool2d(x: FloatTensor<Self>, windows: ConvShape) -> FloatTensor<Self>;
@@ -95,9 +96,11 @@ pub(super) fn conv_shape(x: &FlexTensor, weight: &FlexTensor, how: Convolution) 
 /// The forward pass of a convolution.
 pub(super) fn convolve(x: &FlexTensor, weight: &FlexTensor, how: Convolution) -> FlexTensor {
     let (isa, shape) = (Isa::chosen(), conv_shape(x, weight, how));
-    let weight = weight.to_contiguous();
-    let prepared = conv::prepare(isa, &shape, weight.storage(), how.depthwise, None);
-    let output = conv::forward(isa, &shape, ChannelsLast::of(x).values(), &prepared, None);
+    let output = measure_conv(&shape, how.depthwise, "forward", || {
+        let weight = weight.to_contiguous();
+        let prepared = conv::prepare(isa, &shape, weight.storage(), how.depthwise, None);
+        conv::forward(isa, &shape, ChannelsLast::of(x).values(), &prepared, None)
+    });
     let [height, width] = shape.size_out;
     ChannelsLast::new(output, [shape.batch, shape.channels_out, height, width]).into_tensor()
 }
@@ -110,13 +113,15 @@ pub(super) fn normalize(
     how: Normalization,
 ) -> (ChannelsLast, norm::Statistics) {
     let (gamma, beta) = (gamma.to_contiguous(), beta.to_contiguous());
-    let statistics = norm::statistics(x.values(), x.dims()[1], how.epsilon);
     let affine =
         Affine { gamma: gamma.storage(), beta: beta.storage(), activation: how.activation };
     let shortcut = shortcut.map(ChannelsLast::of);
     let shortcut = shortcut.as_ref().map(ChannelsLast::values);
-    let output = norm::apply(x.values(), &statistics, affine, shortcut);
-    (ChannelsLast::new(output, x.dims()), statistics)
+    measure("batch norm", "forward", 0.0, || {
+        let statistics = norm::statistics(x.values(), x.dims()[1], how.epsilon);
+        let output = norm::apply(x.values(), &statistics, affine, shortcut);
+        (ChannelsLast::new(output, x.dims()), statistics)
+    })
 }
 
 fn with_statistics(
@@ -140,11 +145,17 @@ fn infer(
     });
     let shortcut = shortcut.map(ChannelsLast::of);
     let x = ChannelsLast::of(x);
-    folded.apply(isa, &x, shortcut.as_ref(), normalization.activation).into_tensor()
+    let activation = normalization.activation;
+    let apply = || folded.apply(isa, &x, shortcut.as_ref(), activation).into_tensor();
+    measure_conv(&shape, convolution.depthwise, "inference", apply)
 }
 
 impl LayerKernels for Flex {
-    fn kernel_conv2d(x: FlexTensor, weight: FlexTensor, convolution: Convolution) -> FlexTensor {
+    fn kernel_conv2d(
+        x: FlexTensor,
+        weight: FlexTensor,
+        (convolution, _): (Convolution, Option<Residual>),
+    ) -> FlexTensor {
         convolve(&x, &weight, convolution)
     }
 
@@ -162,14 +173,15 @@ impl LayerKernels for Flex {
         gamma: FlexTensor,
         beta: FlexTensor,
         shortcut: FlexTensor,
-        normalization: Normalization,
+        (normalization, _): (Normalization, Option<Residual>),
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let x = ChannelsLast::of(&x);
         with_statistics(normalize(&x, [&gamma, &beta], Some(&shortcut), normalization))
     }
 
     fn kernel_max_pool2d(x: FlexTensor, windows: ConvShape) -> FlexTensor {
-        pool::max(&windows, &ChannelsLast::of(&x)).0.into_tensor()
+        let maximum = || pool::max(&windows, &ChannelsLast::of(&x)).0.into_tensor();
+        measure("max pooling", "inference", 0.0, maximum)
     }
 
     fn kernel_mean_pool(x: FlexTensor) -> FlexTensor {
@@ -213,7 +225,7 @@ impl UpdateKernels for Flex {
         v: FlexTensor,
         step: AdamStep,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        adam::step(param, &grad, m, v, step).into()
+        measure("Adam", "update", 0.0, || adam::step(param, &grad, m, v, step)).into()
     }
 }
 
@@ -221,9 +233,9 @@ impl<C: CheckpointStrategy> LayerKernels for Autodiff<Flex, C> {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        convolution: Convolution,
+        how: (Convolution, Option<Residual>),
     ) -> FloatTensor<Self> {
-        autodiff::conv2d::<C>(x, weight, convolution)
+        autodiff::conv2d::<C>(x, weight, how)
     }
 
     fn kernel_norm(
@@ -240,9 +252,9 @@ impl<C: CheckpointStrategy> LayerKernels for Autodiff<Flex, C> {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         shortcut: FloatTensor<Self>,
-        normalization: Normalization,
+        how: (Normalization, Option<Residual>),
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        autodiff::norm_shortcut::<C>(x, gamma, beta, shortcut, normalization)
+        autodiff::norm_shortcut::<C>(x, gamma, beta, shortcut, how)
     }
 
     fn kernel_max_pool2d(x: FloatTensor<Self>, windows: ConvShape) -> FloatTensor<Self> {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::epilogue::Epilogue;
 use super::lanes::{ALayout, Isa, KC, Lanes, Task, TileRows, dispatch, tile_size};
-use super::storage::{Output, filled};
+use super::storage::{Output, filled, odd_lines};
 
 /// Right factors `[k, n]` of one shape: per block of [`KC`] rows, panels of `nr` columns, row by
 /// row; columns beyond `n` are zero.
@@ -36,7 +36,9 @@ impl Packed {
         let [_, nr] = tile_size(isa);
         let panels = n.div_ceil(nr);
         let width = panels * nr;
-        let mut values = Output::new(count * k * width);
+        let stride = odd_lines(k * width);
+        let mut values = Output::new(count * stride);
+        values.clear_gaps(k * width);
         let shared = values.share();
         (0..k.div_ceil(KC) * panels).into_par_iter().for_each(|task| {
             let (block, panel) = (task / panels, task % panels);
@@ -46,8 +48,7 @@ impl Packed {
             let mut panels: Vec<&mut [f32]> = (0..count)
                 .map(|factor| {
                     // SAFETY: every task has its own panel of every factor.
-                    let panel =
-                        unsafe { shared.slice(factor * k * width + start, rows.len() * nr) };
+                    let panel = unsafe { shared.slice(factor * stride + start, rows.len() * nr) };
                     filled(panel, 0.0)
                 })
                 .collect();
@@ -61,9 +62,9 @@ impl Packed {
     pub(super) fn block(&self, factor: usize, block: usize, columns: &Range<usize>) -> &[f32] {
         let width = self.n.div_ceil(self.nr) * self.nr;
         let rows = KC.min(self.k - block * KC);
-        let start = (factor * self.k + block * KC) * width + columns.start * rows;
+        let start = block * KC * width + columns.start * rows;
         debug_assert!(factor < self.count && columns.start.is_multiple_of(self.nr));
-        &self.values[start..]
+        &self.values[factor * odd_lines(self.k * width) + start..]
     }
 
     /// The columns in `parts` groups of whole panels.

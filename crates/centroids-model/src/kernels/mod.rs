@@ -29,6 +29,8 @@ mod inference;
 mod lanes;
 mod norm;
 mod pool;
+mod profile;
+mod residual;
 mod storage;
 #[cfg(test)]
 mod testing;
@@ -46,6 +48,8 @@ pub use adam::AdamStep;
 pub use epilogue::Activation;
 use extension::{InferenceKernels, LayerKernels, UpdateKernels};
 pub use inference::FoldedCache;
+pub use profile::{ProfileRow, start_profile, stop_profile};
+pub use residual::Residual;
 
 /// How an image is convolved: without bias or dilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,17 +99,23 @@ fn covered<const D: usize>(tensor: &Tensor<D>) -> bool {
 /// Convolves image `[n, ci, h, w]` with weight `[co, ci, kh, kw]` (`[ci, 1, kh, kw]` if depthwise)
 /// to `[n, co, oh, ow]`.
 ///
-/// Differentiable in both; an input that is not tracked costs nothing in the backward pass.
+/// Differentiable in both; an input that is not tracked costs nothing in the backward pass. With
+/// `residual` the image is also the shortcut that [`batch_norm`] is given with the same one.
 ///
 /// # Panics
 /// If the channels differ, a stride is 0 or the kernel is larger than the padded image.
-pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, how: Convolution) -> Tensor<4> {
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    how: Convolution,
+    residual: Option<&Residual>,
+) -> Tensor<4> {
     check_conv(&x, &weight, how);
     if covered(&x) && covered(&weight) {
         return Tensor::from_dispatch(Dispatch::kernel_conv2d(
             x.into_dispatch(),
             weight.into_dispatch(),
-            how,
+            (how, residual.cloned()),
         ));
     }
     let groups = if how.depthwise { x.dims()[1] } else { 1 };
@@ -128,26 +138,29 @@ fn check_conv(x: &Tensor<4>, weight: &Tensor<4>, how: Convolution) {
 ///
 /// Returns the result, the batch mean `[c]` and the *biased* batch variance `[c]`. Differentiable
 /// in all tensors given; mean and variance carry no gradient. For `[n, d]` reshape to
-/// `[n, d, 1, 1]`, which costs nothing.
+/// `[n, d, 1, 1]`, which costs nothing. A shortcut may come with the [`Residual`] of the convolution
+/// that also takes it.
 pub fn batch_norm(
     x: Tensor<4>,
     [gamma, beta]: [Tensor<1>; 2],
-    shortcut: Option<Tensor<4>>,
+    shortcut: Option<(Tensor<4>, Option<&Residual>)>,
     how: Normalization,
 ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
     for vector in [&gamma, &beta] {
         assert_eq!(vector.dims(), [x.dims()[1]], "one value per channel in batch norm");
     }
     let all = covered(&x) && covered(&gamma) && covered(&beta);
-    if !all || !shortcut.as_ref().is_none_or(covered) {
+    if !all || !shortcut.as_ref().is_none_or(|(shortcut, _)| covered(shortcut)) {
         let BatchNormTrainOutput { output, mean, variance } =
             module::batch_norm_train(x, gamma, beta, how.epsilon);
+        let shortcut = shortcut.map(|(shortcut, _)| shortcut);
         return (finish(output, shortcut, how.activation), mean, variance);
     }
     let (x, gamma, beta) = (x.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
     let (output, mean, variance) = match shortcut {
-        Some(shortcut) => {
-            Dispatch::kernel_norm_shortcut(x, gamma, beta, shortcut.into_dispatch(), how)
+        Some((shortcut, residual)) => {
+            let (shortcut, how) = (shortcut.into_dispatch(), (how, residual.cloned()));
+            Dispatch::kernel_norm_shortcut(x, gamma, beta, shortcut, how)
         }
         None => Dispatch::kernel_norm(x, gamma, beta, how),
     };
@@ -188,7 +201,7 @@ pub fn conv_frozen_batch_norm(
     let vectors = [&norm.gamma, &norm.beta, &norm.mean, &norm.variance];
     let all = [&x, &weight].into_iter().chain(&shortcut).all(plain);
     if !all || !vectors.into_iter().all(plain) {
-        let y = conv2d(x, weight, convolution);
+        let y = conv2d(x, weight, convolution, None);
         let y = frozen_batch_norm(y, norm, normalization.epsilon);
         return finish(y, shortcut, normalization.activation);
     }

@@ -194,24 +194,37 @@ pub(super) fn backward(
 ) -> Gradients {
     let pass =
         Backward { x: x.values(), statistics, affine, scale: statistics.scale(affine.gamma) };
-    let Some(result) = result else {
-        let [sum, dot] = pass.sums(dy.values(), true);
-        let x = pass.input(dy, [&sum, &dot], true);
-        return Gradients { x, gamma: dot, beta: sum, shortcut: None };
-    };
-    let masked = mask(dy, result.values(), affine.activation);
-    let [sum, dot] = pass.sums(masked.values(), false);
-    let x = pass.input(masked.share(), [&sum, &dot], false);
-    Gradients { x, gamma: dot, beta: sum, shortcut: Some(masked) }
+    match (result, affine.activation) {
+        (Some(result), activation) => {
+            let masked = mask(dy, result.values(), activation);
+            let again = masked.share();
+            Gradients { shortcut: Some(masked), ..pass.run(again, |_| true) }
+        }
+        (None, Activation::Identity) => pass.run(dy, |_| true),
+        (None, Activation::Relu) => pass.run(dy, |y| Activation::Relu.passes(y)),
+        (None, Activation::Relu6) => pass.run(dy, |y| Activation::Relu6.passes(y)),
+    }
 }
 
 /// `dy` where the activation passed, else zero.
 fn mask(dy: ChannelsLast, result: &[f32], activation: Activation) -> ChannelsLast {
+    match activation {
+        Activation::Identity => dy,
+        Activation::Relu => mask_by(dy, result, |y| Activation::Relu.passes(y)),
+        Activation::Relu6 => mask_by(dy, result, |y| Activation::Relu6.passes(y)),
+    }
+}
+
+fn mask_by(
+    dy: ChannelsLast,
+    result: &[f32],
+    passes: impl Fn(f32) -> bool + Copy + Sync,
+) -> ChannelsLast {
     dy.map_with(BLOCK, |i, dy| {
         let result = &result[i * BLOCK..][..dy.len()];
         vectorized(|| {
             for (dy, y) in dy.iter_mut().zip(result) {
-                *dy = if activation.passes(*y) { *dy } else { 0.0 };
+                *dy = if passes(*y) { *dy } else { 0.0 };
             }
         });
     })
@@ -225,13 +238,19 @@ struct Backward<'a> {
 }
 
 impl Backward<'_> {
-    /// Per channel the sums of dy and of dy · x̂, where x̂ = (x − mean) / std; with `masked` only
-    /// where the activation passes.
-    fn sums(&self, dy: &[f32], masked: bool) -> [Vec<f32>; 2] {
+    /// All gradients but the shortcut's, where dy counts only where `passes(y)`.
+    fn run(&self, dy: ChannelsLast, passes: impl Fn(f32) -> bool + Copy + Sync) -> Gradients {
+        let [beta, gamma] = self.sums(dy.values(), passes);
+        let x = self.input(dy, [&beta, &gamma], passes);
+        Gradients { x, gamma, beta, shortcut: None }
+    }
+
+    /// Per channel the sums of dy and of dy · x̂, where x̂ = (x − mean) / std.
+    fn sums(&self, dy: &[f32], passes: impl Fn(f32) -> bool + Copy + Sync) -> [Vec<f32>; 2] {
         let channels = self.scale.len();
         let len = block_len(channels);
         let blocks: Vec<_> = (self.x.par_chunks(len).zip(dy.par_chunks(len)))
-            .map(|(x, dy)| self.block_sums(x, dy, masked))
+            .map(|(x, dy)| self.block_sums(x, dy, passes))
             .collect();
         let total = |i: usize| blocks.iter().map(|sums| sums[i]).sum::<f64>();
         let dot = |c: usize| (total(channels + c) * self.statistics.inverse_std(c)) as f32;
@@ -239,23 +258,22 @@ impl Backward<'_> {
     }
 
     /// Sums of dy, then those of dy · (x − mean), over a block.
-    fn block_sums(&self, x: &[f32], dy: &[f32], masked: bool) -> Vec<f64> {
+    fn block_sums(&self, x: &[f32], dy: &[f32], passes: impl Fn(f32) -> bool + Copy) -> Vec<f64> {
         let channels = self.scale.len();
-        let activation = if masked { self.affine.activation } else { Activation::Identity };
+        let [mean, scale, beta] = self.per_channel();
         let mut sums = Sums::new(2 * channels);
         vectorized(|| {
             for (x, dy) in x.chunks_exact(channels).zip(dy.chunks_exact(channels)) {
                 sums.add(|sums| {
                     let (sums, dots) = sums.split_at_mut(channels);
-                    let values = x.iter().zip(dy).zip(self.per_channel());
-                    for (((x, dy), (mean, scale, beta)), (sum, dot)) in
-                        values.zip(sums.iter_mut().zip(dots))
-                    {
-                        let centered = x - mean;
-                        let passes = activation.passes(centered * scale + beta);
-                        let dy = if passes { *dy } else { 0.0 };
-                        *sum += dy;
-                        *dot += dy * centered;
+                    let dots = &mut dots[..channels];
+                    for c in 0..channels {
+                        let centered = x[c] - mean[c];
+                        // Loaded first: a conditional load would not be vectorised.
+                        let dy = dy[c];
+                        let dy = if passes(centered * scale[c] + beta[c]) { dy } else { 0.0 };
+                        sums[c] += dy;
+                        dots[c] += dy * centered;
                     }
                 });
             }
@@ -263,37 +281,38 @@ impl Backward<'_> {
         sums.total()
     }
 
-    /// Mean, scale and beta of every channel.
-    fn per_channel(&self) -> impl Iterator<Item = (&f32, &f32, &f32)> {
-        let (mean, scale) = (&self.statistics.mean, &self.scale);
-        mean.iter()
-            .zip(scale)
-            .zip(self.affine.beta)
-            .map(|((mean, scale), beta)| (mean, scale, beta))
+    /// Mean, scale and beta.
+    fn per_channel(&self) -> [&[f32]; 3] {
+        let channels = self.scale.len();
+        [&self.statistics.mean[..channels], &self.scale[..], &self.affine.beta[..channels]]
     }
 
     /// `scale · (dy − mean(dy) − x̂ · mean(dy · x̂))`, in place where nothing else holds dy.
-    fn input(&self, dy: ChannelsLast, [sum, dot]: [&[f32]; 2], masked: bool) -> ChannelsLast {
+    fn input(
+        &self,
+        dy: ChannelsLast,
+        [sum, dot]: [&[f32]; 2],
+        passes: impl Fn(f32) -> bool + Copy + Sync,
+    ) -> ChannelsLast {
         let channels = self.scale.len();
+        let [mean, scale, beta] = self.per_channel();
         let pixels = (self.x.len() / channels) as f64;
         let mean_dy: Vec<f32> = sum.iter().map(|sum| (f64::from(*sum) / pixels) as f32).collect();
         let slope = |(c, dot): (usize, &f32)| {
             (f64::from(*dot) / pixels * self.statistics.inverse_std(c)) as f32
         };
         let slope: Vec<f32> = dot.iter().enumerate().map(slope).collect();
-        let activation = if masked { self.affine.activation } else { Activation::Identity };
         let len = block_len(channels);
         dy.map_with(len, |i, dy| {
             let x = &self.x[i * len..][..dy.len()];
+            let (mean_dy, slope) = (&mean_dy[..channels], &slope[..channels]);
             vectorized(|| {
                 for (dy, x) in dy.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                    let means = mean_dy.iter().zip(&slope);
-                    let values = dy.iter_mut().zip(x).zip(self.per_channel());
-                    for (((dy, x), (mean, scale, beta)), (mean_dy, slope)) in values.zip(means) {
-                        let centered = x - mean;
-                        let passes = activation.passes(centered * scale + beta);
-                        let value = if passes { *dy } else { 0.0 };
-                        *dy = scale * (value - mean_dy - centered * slope);
+                    for c in 0..channels {
+                        let centered = x[c] - mean[c];
+                        let value = dy[c];
+                        let value = if passes(centered * scale[c] + beta[c]) { value } else { 0.0 };
+                        dy[c] = scale[c] * (value - mean_dy[c] - centered * slope[c]);
                     }
                 }
             });
@@ -358,7 +377,9 @@ mod tests {
 
     fn check(shape: [usize; 4], shortcut: bool, activation: Activation) {
         let how = Normalization { epsilon: EPSILON, activation };
-        let actual = run(shape, shortcut, |x, vectors, added| batch_norm(x, vectors, added, how));
+        let actual = run(shape, shortcut, |x, vectors, added| {
+            batch_norm(x, vectors, added.map(|added| (added, None)), how)
+        });
         let expected = run(shape, shortcut, |x, vectors, added| {
             let (y, mean, variance) = formula(x, vectors, added, activation);
             (y, mean, variance)
@@ -416,8 +437,11 @@ mod tests {
     #[test]
     fn repeats_bit_for_bit() {
         let how = Normalization { epsilon: EPSILON, activation: Activation::Relu };
-        let once =
-            || run([5, 7, 9, 11], true, |x, vectors, added| batch_norm(x, vectors, added, how));
+        let once = || {
+            run([5, 7, 9, 11], true, |x, vectors, added| {
+                batch_norm(x, vectors, added.map(|added| (added, None)), how)
+            })
+        };
         assert_eq!(once(), once());
     }
 }

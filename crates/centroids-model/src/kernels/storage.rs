@@ -11,6 +11,15 @@ use burn::tensor::{Bytes, DType, Shape};
 /// enough that scheduling costs nothing.
 pub(super) const CHUNK: usize = 1 << 16;
 
+/// `len`, or a little more: an odd number of cache lines.
+///
+/// Arrays this far apart fall into different cache sets. At a power of two, as channels make it,
+/// neighbours would drive each other out.
+pub(super) fn odd_lines(len: usize) -> usize {
+    const LINE: usize = 16;
+    (len.div_ceil(LINE) | 1) * LINE
+}
+
 /// Makes a contiguous f32 tensor of `values`.
 pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     let layout = Layout::contiguous(shape.into());
@@ -55,6 +64,13 @@ impl Output {
         SharedOutput { start: self.0.as_mut_ptr().cast(), len: self.0.len(), buffer: PhantomData }
     }
 
+    /// Zeros what lies between arrays of `len` elements, each [`odd_lines`] from the one before.
+    pub(super) fn clear_gaps(&mut self, len: usize) {
+        for array in self.0.chunks_exact_mut(odd_lines(len)) {
+            array[len..].fill(MaybeUninit::new(0.0));
+        }
+    }
+
     /// The values so far.
     ///
     /// # Safety
@@ -92,6 +108,11 @@ unsafe impl Send for SharedOutput<'_> {}
 unsafe impl Sync for SharedOutput<'_> {}
 
 impl<'a> SharedOutput<'a> {
+    /// Access to values that are changed in place.
+    pub(super) fn of(values: &'a mut [f32]) -> Self {
+        Self { start: values.as_mut_ptr(), len: values.len(), buffer: PhantomData }
+    }
+
     /// Elements `start..start + len`.
     ///
     /// # Safety
@@ -114,6 +135,15 @@ impl<'a> SharedOutput<'a> {
 pub(super) fn filled(part: &mut [MaybeUninit<f32>], value: f32) -> &mut [f32] {
     part.fill(MaybeUninit::new(value));
     // SAFETY: every element was written above, and `MaybeUninit<f32>` has the layout of `f32`.
+    unsafe { &mut *(std::ptr::from_mut(part) as *mut [f32]) }
+}
+
+/// A part whose elements have been written before.
+///
+/// # Safety
+/// They must have been.
+pub(super) unsafe fn written(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    // SAFETY: passed on to the caller; `MaybeUninit<f32>` has the layout of `f32`.
     unsafe { &mut *(std::ptr::from_mut(part) as *mut [f32]) }
 }
 

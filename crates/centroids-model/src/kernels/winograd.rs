@@ -9,10 +9,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::correlate::Destination;
 use super::epilogue::Epilogue;
 use super::gemm::{MAX_TILE, Multiply, Packed, depth_blocks};
 use super::lanes::{Isa, KC, Lanes, ROW, Rows, Task, dispatch, tile_size};
-use super::storage::{SharedOutput, with_scratch};
+use super::storage::{odd_lines, with_scratch};
 use super::weight_view::WeightView;
 use super::window::Window;
 
@@ -219,12 +220,14 @@ pub(super) unsafe fn per_channel<V: Lanes>(channels: usize, work: &mut impl PerC
 pub(super) fn kernels(isa: Isa, view: &WeightView<'_>) -> Packed {
     let shape = [view.depth[0], view.columns[0]];
     Packed::new(isa, POINTS, shape, |rows, columns, panels, nr| {
-        dispatch(isa, TransformKernels { view, rows, columns, panels, nr });
+        let taps = std::array::from_fn(|i| view.taps[i]);
+        dispatch(isa, TransformKernels { view, taps, rows, columns, panels, nr });
     })
 }
 
 struct TransformKernels<'a, 'b, 'c> {
     view: &'a WeightView<'a>,
+    taps: [usize; 9],
     rows: Range<usize>,
     columns: Range<usize>,
     panels: &'b mut [&'c mut [f32]],
@@ -235,29 +238,54 @@ impl Task for TransformKernels<'_, '_, '_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
-        let ([_, row_step], [_, column_step]) = (self.view.depth, self.view.columns);
-        // The kernels of one row, tap by tap.
-        let mut row = [[0.0f64; MAX_TILE[1]]; 9];
-        for (i, channel) in self.rows.enumerate() {
-            for (j, column) in self.columns.clone().enumerate() {
-                let kernel = &self.view.weight[channel * row_step + column * column_step..];
-                let scale = self.view.scale.map_or(1.0, |scale| scale[column]);
-                for (row, tap) in row.iter_mut().zip(self.view.taps) {
-                    row[j] = f64::from(kernel[*tap]) * f64::from(scale);
+    unsafe fn run<V: Lanes>(mut self) {
+        for first in (0..self.rows.len()).step_by(GATHERED) {
+            let rows = first..(first + GATHERED).min(self.rows.len());
+            let kernels = self.gather(rows.clone());
+            for (i, kernels) in rows.zip(&kernels) {
+                for j in (0..self.nr).step_by(4) {
+                    self.transform(i, j, kernels);
                 }
             }
-            for j in (0..self.nr).step_by(4) {
-                let tap = |tap: usize| Doubles(std::array::from_fn(|lane| row[tap][j + lane]));
-                let half: [_; 3] =
-                    std::array::from_fn(|x| kernel_line([tap(x), tap(3 + x), tap(6 + x)]));
-                for y in 0..PATCH {
-                    let points = kernel_line(half.map(|column| column[y]));
-                    for (panel, point) in self.panels[y * PATCH..].iter_mut().zip(points) {
-                        let target = &mut panel[i * self.nr + j..][..4];
-                        target.copy_from_slice(&point.0.map(|value| value as f32));
-                    }
+        }
+    }
+}
+
+/// Rows whose kernels are gathered at once: those of a column lie side by side in memory.
+const GATHERED: usize = 8;
+
+/// The kernels of a row, tap by tap.
+type KernelRow = [[f32; MAX_TILE[1]]; 9];
+
+impl TransformKernels<'_, '_, '_> {
+    #[inline(always)]
+    fn gather(&self, rows: Range<usize>) -> [KernelRow; GATHERED] {
+        let ([_, row_step], [_, column_step]) = (self.view.depth, self.view.columns);
+        let mut gathered = [[[0.0; MAX_TILE[1]]; 9]; GATHERED];
+        for (j, column) in self.columns.clone().enumerate() {
+            let scale = self.view.scale.map_or(1.0, |scale| scale[column]);
+            for (kernels, i) in gathered.iter_mut().zip(rows.clone()) {
+                let start = (self.rows.start + i) * row_step + column * column_step;
+                let kernel = &self.view.weight[start..][..9];
+                for (tap, source) in self.taps.iter().enumerate() {
+                    kernels[tap][j] = kernel[*source] * scale;
                 }
+            }
+        }
+        gathered
+    }
+
+    /// Transforms four kernels of row `i`.
+    #[inline(always)]
+    fn transform(&mut self, i: usize, j: usize, kernels: &KernelRow) {
+        let tap =
+            |tap: usize| Doubles(std::array::from_fn(|lane| f64::from(kernels[tap][j + lane])));
+        let half: [_; 3] = std::array::from_fn(|x| kernel_line([tap(x), tap(3 + x), tap(6 + x)]));
+        for y in 0..PATCH {
+            let points = kernel_line(half.map(|column| column[y]));
+            for (panel, point) in self.panels[y * PATCH..][..PATCH].iter_mut().zip(points) {
+                let target = &mut panel[i * self.nr + j..][..4];
+                target.copy_from_slice(&point.0.map(|value| value as f32));
             }
         }
     }
@@ -359,14 +387,14 @@ impl<F: FnMut(usize, usize) -> (*mut f32, usize)> Task for TransformImages<'_, F
 /// Convolves `batch` images with [`kernels`].
 ///
 /// # Safety
-/// `output` must hold the window's positions for `kernels.n` channels each, which no one else
+/// The output must hold the window's positions for `kernels.n` channels each, which no one else
 /// reaches.
 pub(super) unsafe fn correlate(
     isa: Isa,
     (images, batch): (&[f32], usize),
     window: &Window,
     kernels: &Packed,
-    output: SharedOutput<'_>,
+    destination: Destination<'_>,
     epilogue: Option<&Epilogue<'_>>,
 ) {
     let [mr, _] = tile_size(isa);
@@ -381,7 +409,7 @@ pub(super) unsafe fn correlate(
         let range = first..(first + block).min(tiles.count);
         let part = Part { isa, images, tiles, kernels, zeros: &zeros, range, columns };
         // SAFETY: parts share no element of the output, for which the caller answers.
-        unsafe { part.run(output, epilogue) };
+        unsafe { part.run(destination, epilogue) };
     });
 }
 
@@ -397,12 +425,12 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    unsafe fn run(self, output: SharedOutput<'_>, epilogue: Option<&Epilogue<'_>>) {
+    unsafe fn run(self, destination: Destination<'_>, epilogue: Option<&Epilogue<'_>>) {
         let [mr, _] = tile_size(self.isa);
         let rows = self.range.len().next_multiple_of(mr);
-        let point = self.kernels.k.div_ceil(KC) * rows * ROW;
+        let point = odd_lines(self.kernels.k.div_ceil(KC) * rows * ROW);
         let width = self.columns.len();
-        let products = POINTS * self.range.len() * width;
+        let products = POINTS * odd_lines(self.range.len() * width);
         with_scratch([POINTS * point, products], |transformed, products| {
             let target = |tile: usize, channel: usize| {
                 let at = (channel / KC * rows + tile) * ROW + channel % KC;
@@ -419,15 +447,16 @@ impl Part<'_> {
                 },
             );
             self.multiply(transformed, [rows, point], products);
-            let results = TransformProducts { part: &self, products, output, epilogue };
+            let results = TransformProducts { part: &self, products, destination, epilogue };
             dispatch(self.isa, results);
         });
     }
 
-    /// The products of all points, `[POINTS, tiles, columns]`.
+    /// The products `[tiles, columns]` of all points.
     fn multiply(&self, transformed: &[f32], [rows, point]: [usize; 2], products: &mut [f32]) {
         let width = self.columns.len();
-        let products = products.chunks_exact_mut(self.range.len() * width);
+        let tiles = self.range.len() * width;
+        let products = products.chunks_exact_mut(odd_lines(tiles)).map(|point| &mut point[..tiles]);
         for (p, products) in products.enumerate() {
             let targets: Vec<*mut f32> =
                 products.chunks_exact_mut(width).map(|row| row.as_mut_ptr()).collect();
@@ -453,7 +482,7 @@ impl Part<'_> {
 struct TransformProducts<'a, 'b> {
     part: &'a Part<'a>,
     products: &'a [f32],
-    output: SharedOutput<'b>,
+    destination: Destination<'b>,
     epilogue: Option<&'a Epilogue<'a>>,
 }
 
@@ -463,15 +492,17 @@ impl Task for TransformProducts<'_, '_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
         let Part { tiles, kernels, range, columns, .. } = self.part;
+        let Destination { output, accumulate, .. } = self.destination;
         let width = columns.len();
         for (i, tile) in range.clone().enumerate() {
             let results = tiles.results(tile);
-            let row = |pixel: usize| self.output.pointer(pixel * kernels.n);
+            let row = |pixel: usize| output.pointer(pixel * kernels.n);
             let mut transform = TransformTile {
                 products: self.products[i * width..].as_ptr(),
-                step: range.len() * width,
+                step: odd_lines(range.len() * width),
                 results: results
                     .map(|pixel| pixel.map(|pixel| row(pixel).wrapping_add(columns.start))),
+                accumulate,
             };
             // SAFETY: products and output hold all columns of the part, which has them alone.
             unsafe {
@@ -491,6 +522,7 @@ struct TransformTile {
     /// Distance of the points.
     step: usize,
     results: [Option<*mut f32>; SIDE * SIDE],
+    accumulate: bool,
 }
 
 impl PerChannel for TransformTile {
@@ -503,7 +535,9 @@ impl PerChannel for TransformTile {
             let values = transform::<Product, V, PATCH, SIDE>(points);
             for (result, value) in self.results.iter().zip(values.as_flattened()) {
                 if let Some(result) = result {
-                    value.store(result.add(channel));
+                    let result = result.add(channel);
+                    let value = if self.accumulate { V::load(result).add(*value) } else { *value };
+                    value.store(result);
                 }
             }
         }

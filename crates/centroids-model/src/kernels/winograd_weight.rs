@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::gemm::Multiply;
 use super::lanes::{Columns, Isa, Lanes, Task, dispatch, tile_size};
-use super::storage::{Output, SharedOutput};
+use super::storage::{Output, SharedOutput, odd_lines};
 use super::window::Window;
 use super::winograd::{
     KernelGradient, PATCH, POINTS, PerChannel, ProductGradient, SIDE, Tiles, TransformImages,
@@ -40,11 +40,15 @@ pub(super) fn weight_gradient(
         width: window.channels.next_multiple_of(nr),
         nr,
     };
-    let mut sums = Output::new(POINTS * channels * window.channels);
-    let mut patches = Output::new(POINTS * BLOCK_TILES * sources.width);
-    let mut gradients = Output::new(POINTS * BLOCK_TILES * sources.stride);
+    let mut sums = Output::new(POINTS * odd_lines(channels * window.channels));
+    sums.clear_gaps(channels * window.channels);
+    let block = BLOCK_TILES.min(sources.tiles.count);
+    let mut patches = Output::new(POINTS * odd_lines(block * sources.width));
+    let mut gradients = Output::new(POINTS * odd_lines(block * sources.stride));
     for first in (0..sources.tiles.count).step_by(BLOCK_TILES) {
         let block = first..(first + BLOCK_TILES).min(sources.tiles.count);
+        patches.clear_gaps(block.len() * sources.width);
+        gradients.clear_gaps(block.len() * sources.stride);
         sources.transform(block.clone(), patches.share(), gradients.share());
         // SAFETY: all points of the block's tiles have just been written, padding included.
         let factors = unsafe { (gradients.values(), patches.values()) };
@@ -84,7 +88,7 @@ impl Sources<'_> {
             let first = task * TASK_TILES;
             let range = first..(first + TASK_TILES).min(len);
             let tiles = block.start + range.start..block.start + range.end;
-            let point = len * self.width;
+            let point = odd_lines(len * self.width);
             let target = |tile: usize, channel: usize| {
                 let line = channel / self.nr * len + first + tile;
                 (patches.pointer(line * self.nr + channel % self.nr), point)
@@ -112,7 +116,8 @@ impl Sources<'_> {
         let (panel, column) = (self.channels[1] / self.nr, self.channels[1] % self.nr);
         for p in 0..POINTS {
             for tile in tiles.clone() {
-                let start = p * len * self.width + (panel * len + tile) * self.nr + column;
+                let point = p * odd_lines(len * self.width);
+                let start = point + (panel * len + tile) * self.nr + column;
                 // SAFETY: the tile belongs to this task.
                 unsafe { patches.slice(start, self.nr - column) }
                     .fill(std::mem::MaybeUninit::new(0.0));
@@ -130,14 +135,13 @@ impl Sources<'_> {
     ) {
         let [rows, columns] = self.channels;
         (0..POINTS).into_par_iter().with_max_len(1).for_each(|p| {
-            let row = |row: usize| sums.pointer((p * rows + row) * columns);
+            let point = p * odd_lines(rows * columns);
+            let row = |row: usize| sums.pointer(point + row * columns);
+            let (a, b) = (tiles * self.stride, tiles * self.width);
             let multiply = Multiply {
                 k: tiles,
-                a: (
-                    &gradients[p * tiles * self.stride..][..tiles * self.stride],
-                    Columns(self.stride),
-                ),
-                b: &patches[p * tiles * self.width..],
+                a: (&gradients[p * odd_lines(a)..][..a], Columns(self.stride)),
+                b: &patches[p * odd_lines(b)..],
                 rows: &(0..rows).map(row).collect::<Vec<_>>(),
                 columns: 0..columns,
                 accumulate,
@@ -171,7 +175,7 @@ impl Task for TransformGradients<'_> {
             let results =
                 tiles.results(tile).map(|result| result.map_or(self.zeros.as_ptr(), pixel));
             let line = (self.first + i) * stride;
-            let (target, step) = (self.gradients.pointer(line), self.len * stride);
+            let (target, step) = (self.gradients.pointer(line), odd_lines(self.len * stride));
             // SAFETY: every result holds all channels, and the line belongs to this task.
             unsafe {
                 per_channel::<V>(channels, &mut TransformGradient { results, target, step });
@@ -211,7 +215,7 @@ fn kernel_gradients(isa: Isa, sums: &[f32], rows: usize, columns: usize) -> Vec<
     let mut output = Output::new(rows * columns * 9);
     output.as_mut_slice().par_chunks_exact_mut(columns * 9).enumerate().for_each(
         |(row, kernels)| {
-            let (sums, step) = (&sums[row * columns..], rows * columns);
+            let (sums, step) = (&sums[row * columns..], odd_lines(rows * columns));
             assert!(sums.len() >= (POINTS - 1) * step + columns);
             let kernels = kernels.as_mut_ptr().cast();
             dispatch(isa, TransformSums { sums: sums.as_ptr(), step, kernels, columns });
