@@ -70,9 +70,9 @@ def write_case(name: str, task: str, batch: int, size: tuple[int, int], folder: 
     """Fills the folder of a case.
 
     `weights.safetensors` and `inputs.safetensors` (`images`, `labels`) are read by every side,
-    `network.onnx` by ONNX Runtime; `case.json` has the work of one image in `flop` (a
-    multiplication and an addition count 2, convolutions directly, not by a faster algorithm) and
-    the embeddings in double precision.
+    `network.onnx` by ONNX Runtime; `reference.safetensors` has the embeddings, computed in double
+    precision, and `case.json` the work of one image in `flop` (a multiplication and an addition
+    count 2, convolutions directly, not by a faster algorithm).
 
     The weights are random, with the running statistics of a few batches: with untouched ones the
     activations of a deep network grow until a comparison says nothing.
@@ -88,14 +88,14 @@ def write_case(name: str, task: str, batch: int, size: tuple[int, int], folder: 
     labels = torch.arange(batch) // 4 * 7 % CLASSES  # 4 images of an identity
     save_file({"images": images, "labels": labels}, folder / "inputs.safetensors")
 
-    case = {"flop": flop_per_image(name, task, size)}
+    (folder / "case.json").write_text(json.dumps({"flop": flop_per_image(name, task, size)}))
     if task == "embed":
         network.eval()
         file = folder / "network.onnx"
         torch.onnx.export(network, (images,), file, input_names=["images"], dynamo=False)
         with torch.no_grad():
-            case["embeddings"] = network.double()(images.double()).flatten().tolist()
-    (folder / "case.json").write_text(json.dumps(case))
+            embeddings = network.double()(images.double())
+        save_file({"embeddings": embeddings}, folder / "reference.safetensors")
 
 
 def settle(network: Network, size: tuple[int, int]) -> None:

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 
 class Embedding:
@@ -21,11 +22,16 @@ class Embedding:
     def run(self) -> None:
         (self.embeddings,) = self.session.run(None, {"images": self.images})
 
-    def outputs(self) -> list[float]:
-        """The embeddings, row by row."""
-        return self.embeddings.flatten().tolist()
+    def outputs(self) -> dict[str, np.ndarray]:
+        """The embeddings."""
+        return {"embeddings": self.embeddings}
 
 
 def task(arguments: argparse.Namespace) -> Embedding:
     """The only task of worker.py's arguments that there is."""
     return Embedding(arguments.data, arguments.threads)
+
+
+def save(outputs: dict[str, np.ndarray], path: Path) -> None:
+    """Writes a safetensors file."""
+    save_file(outputs, path)

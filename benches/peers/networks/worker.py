@@ -1,7 +1,7 @@
 """One peer in one case: warms up, then runs one repeat for every line on standard input.
 
-Prints a line of JSON when it is ready and one after each repeat; at the end of the input its peak
-memory and, with `--outputs`, a file of its results. `speed --on-demand` speaks the same.
+Prints a line of JSON when it is ready, one after each repeat, and its peak memory at the end of the
+input. With `--outputs` it only runs once and writes what came out. Our `speed` speaks the same.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder that model.py filled")
     parser.add_argument("--side", type=int, help="of the square matrix")
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--outputs", type=Path, help="JSON file for the losses or embeddings")
+    parser.add_argument("--outputs", type=Path, help="safetensors file to write")
     arguments = parser.parse_args()
 
     if arguments.variant == "onnxruntime":
@@ -49,14 +49,15 @@ def main() -> None:
         import torch_tasks as tasks
     imported = peak_rss_mb()
     task = tasks.task(arguments)
+    if arguments.outputs:
+        task.run()
+        return tasks.save(task.outputs(), arguments.outputs)
     last = [seconds_of(task.run, 1) for _ in range(WARM_UPS)][-1]
     times = max(1, round(REPEAT_SECONDS / last))
     say(ready=True)
     for _ in sys.stdin:
         say(seconds=seconds_of(task.run, times))
     say(peak_rss_mb=peak_rss_mb(), imported_rss_mb=imported)
-    if arguments.outputs:
-        arguments.outputs.write_text(json.dumps(task.outputs()))
 
 
 if __name__ == "__main__":

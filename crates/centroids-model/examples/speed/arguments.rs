@@ -39,7 +39,7 @@ pub struct Arguments {
     pub threads: usize,
     /// Folder with `weights.safetensors` and `inputs.safetensors`; without it both are random.
     pub data: Option<PathBuf>,
-    /// JSON file for the losses or embeddings.
+    /// safetensors file for the results of one run.
     pub outputs: Option<PathBuf>,
     pub on_demand: bool,
     /// Print where the time of one more run goes.

@@ -1,5 +1,6 @@
 //! A batch of embeddings.
 
+use centroids_model::weights::{Array, Tensors};
 use centroids_model::{Device, Embedder, Error};
 
 use crate::Timed;
@@ -27,7 +28,10 @@ impl Timed for Embedding {
         self.embeddings = self.embedder.embed_batch(self.images.clone(), self.shape);
     }
 
-    fn outputs(&self) -> &[f32] {
-        &self.embeddings
+    /// `embeddings`, `[n, dim]`
+    fn outputs(&self) -> Tensors {
+        let shape = vec![self.shape[0], self.embedder.dim()];
+        let embeddings = Array { shape, values: self.embeddings.clone() };
+        Tensors::from([("embeddings".to_owned(), embeddings)])
     }
 }

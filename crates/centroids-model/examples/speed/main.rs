@@ -6,7 +6,8 @@
 //! ```
 //!
 //! With `--data DIR` weights and inputs are those of `benches/peers/networks`, which also uses
-//! `--on-demand`: a line on standard input for each repeat, so that two programs can take turns.
+//! `--on-demand`: a line on standard input for each repeat, so that two programs can take turns; and
+//! `--outputs FILE`: one run, whose results are written to be compared.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command")]
 
@@ -21,6 +22,7 @@ use std::io::BufRead as _;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use centroids_model::weights::Tensors;
 use serde_json::{Value, json};
 
 use arguments::{Arguments, Task};
@@ -36,8 +38,8 @@ trait Timed {
     /// Once.
     fn run(&mut self);
 
-    /// What came out, to compare with the peers.
-    fn outputs(&self) -> &[f32];
+    /// What came out of the first run, to compare with the peers.
+    fn outputs(&self) -> Tensors;
 }
 
 fn main() -> ExitCode {
@@ -59,12 +61,12 @@ fn run() -> Result<(), Box<dyn Error>> {
         Task::Embed => Box::new(embedding::Embedding::new(Case::read(&arguments)?)?),
         Task::Matmul => Box::new(matmul::Matmul::new(arguments.side)),
     };
-    let seconds = time(timed.as_mut(), &arguments);
-    let summary = summary(&arguments, seconds)?; // before the outputs take memory
     if let Some(path) = &arguments.outputs {
-        std::fs::write(path, serde_json::to_string(timed.outputs())?)?;
+        timed.run();
+        return Ok(safetensors::serialize_to_file(&timed.outputs(), None, path)?);
     }
-    println!("{summary}");
+    let seconds = time(timed.as_mut(), &arguments);
+    println!("{}", summary(&arguments, seconds)?);
     if arguments.profile {
         profile(timed.as_mut());
     }
