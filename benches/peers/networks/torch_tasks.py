@@ -63,13 +63,19 @@ class Embedding:
 
 
 class Matmul:
-    """A square product in single precision."""
+    """A square product in single precision: `mm`, which is MKL's, or as a 1x1 convolution, oneDNN's."""
 
-    def __init__(self, side: int):
-        self.matrix = torch.randn(side, side)
+    def __init__(self, variant: str, side: int):
+        layout = layout_of(variant)
+        factors = torch.randn(1, side, side // 32, 32), torch.randn(side, side, 1, 1)
+        self.factors = [factor.contiguous(memory_format=layout) for factor in factors]
+        self.product = torch.conv2d
+        if layout == torch.contiguous_format:
+            self.factors = [factor.view(side, side) for factor in self.factors]
+            self.product = torch.mm
 
     def run(self) -> None:
-        self.product = self.matrix @ self.matrix
+        self.product(*self.factors)
 
 
 def layout_of(variant: str) -> torch.memory_format:
@@ -81,7 +87,7 @@ def task(arguments: argparse.Namespace):
     """The task of worker.py's arguments, ready to run."""
     torch.set_num_threads(arguments.threads)
     if arguments.task == "matmul":
-        return Matmul(arguments.side)
+        return Matmul(arguments.variant, arguments.side)
     kind = {"train": Training, "embed": Embedding}[arguments.task]
     return kind(arguments.backbone, arguments.variant, arguments.data)
 
