@@ -24,7 +24,7 @@ pub enum Mode {
 pub enum Part {
     /// Neither begin nor end.
     Inner,
-    /// The begin of a block whose shortcut is its input.
+    /// A convolution of the block's input: its begin, or its shortcut.
     Begin(Residual),
     /// The end: what is added, and the link to the begin if that is the block's input.
     End(Tensor<4>, Option<Residual>),

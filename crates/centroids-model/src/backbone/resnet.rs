@@ -136,18 +136,16 @@ impl Block {
 
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
         let first = (&self.conv1, &self.bn1);
-        let (begin, end) = match &self.downsample {
+        let residual = Residual::default();
+        let begin = || Part::Begin(residual.clone());
+        let end = match &self.downsample {
             Some((conv, bn)) => {
                 let (x, activation) = (x.clone(), Activation::Identity);
-                let shortcut = conv_norm((conv, bn), x, Part::Inner, activation, mode);
-                (Part::Inner, Part::End(shortcut, None))
+                Part::End(conv_norm((conv, bn), x, begin(), activation, mode), None)
             }
-            None => {
-                let residual = Residual::default();
-                (Part::Begin(residual.clone()), Part::End(x.clone(), Some(residual)))
-            }
+            None => Part::End(x.clone(), Some(residual.clone())),
         };
-        let y = conv_norm(first, x, begin, Activation::Relu, mode);
+        let y = conv_norm(first, x, begin(), Activation::Relu, mode);
         let second = (&self.conv2, &self.bn2);
         let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) else {
             return conv_norm(second, y, end, Activation::Relu, mode);

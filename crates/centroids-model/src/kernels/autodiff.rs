@@ -71,12 +71,16 @@ impl Backward<Flex, 2> for Conv2d {
             })
         });
         let dx = saved(checkpointer, weight).map(|weight| {
-            let others = residual.and_then(|residual| residual.take());
+            let others = residual.as_ref().and_then(Residual::take);
             measure_conv(&shape, depthwise, "image gradient", || {
                 let others = others.map(ChannelsLast::taking);
                 conv::image_gradient(isa, &shape, (&weight, depthwise), &gradient, others)
                     .into_tensor()
             })
+        });
+        let dx = dx.and_then(|dx| match residual {
+            Some(residual) => residual.leave(dx),
+            None => Some(dx),
         });
         let [x, weight] = ops.parents.map(|node| node.map(|node| node.id));
         register(grads, [(x, dx), (weight, dw)]);

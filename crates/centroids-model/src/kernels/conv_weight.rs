@@ -27,8 +27,8 @@ pub(super) fn weight_gradient(
 ) -> Vec<f32> {
     let (depth, pixels) = (window.depth(), dz.len() / channels);
     let [mr, nr] = tile_size(isa);
-    let rows = parts(channels, PART[0] / mr * mr);
-    let columns = parts(depth, PART[1]);
+    let rows = parts(channels, PART[0] / mr * mr, mr);
+    let columns = parts(depth, PART[1], nr);
     let areas = rows.len() * columns.len();
     let split = pixels.div_ceil(TASKS.div_ceil(areas)).max(512).min(pixels);
     let splits = pixels.div_ceil(split);
@@ -55,9 +55,10 @@ pub(super) fn weight_gradient(
     total(unsafe { sums.into_values() }, channels * depth)
 }
 
-/// Ranges of at most `most` that cover `0..len`.
-fn parts(len: usize, most: usize) -> Vec<Range<usize>> {
-    (0..len).step_by(most).map(|first| first..(first + most).min(len)).collect()
+/// Ranges of at most about `most`, as equal as whole tiles of `tile` allow, that cover `0..len`.
+fn parts(len: usize, most: usize, tile: usize) -> Vec<Range<usize>> {
+    let part = len.div_ceil(len.div_ceil(most)).next_multiple_of(tile);
+    (0..len).step_by(part).map(|first| first..(first + part).min(len)).collect()
 }
 
 /// Adds up sums of `len` elements, in order.

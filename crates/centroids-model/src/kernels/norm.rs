@@ -58,10 +58,12 @@ pub(super) fn statistics(x: &[f32], channels: usize, epsilon: f64) -> Statistics
     for ([block_mean, block_squares], block) in blocks.iter().zip(x.chunks(block_len(channels))) {
         let pixels = (block.len() / channels) as f64;
         let total = count + pixels;
-        for c in 0..channels {
-            let delta = block_mean[c] - mean[c];
-            mean[c] += delta * pixels / total;
-            squares[c] += block_squares[c] + delta * delta * count * pixels / total;
+        let share = pixels / total;
+        let sums = mean.iter_mut().zip(&mut squares);
+        for ((mean, squares), (other, others)) in sums.zip(block_mean.iter().zip(block_squares)) {
+            let delta = other - *mean;
+            *mean += delta * share;
+            *squares += others + delta * delta * (count * share);
         }
         count = total;
     }
@@ -252,9 +254,12 @@ impl Backward<'_> {
         let blocks: Vec<_> = (self.x.par_chunks(len).zip(dy.par_chunks(len)))
             .map(|(x, dy)| self.block_sums(x, dy, passes))
             .collect();
-        let total = |i: usize| blocks.iter().map(|sums| sums[i]).sum::<f64>();
-        let dot = |c: usize| (total(channels + c) * self.statistics.inverse_std(c)) as f32;
-        [(0..channels).map(|c| total(c) as f32).collect(), (0..channels).map(dot).collect()]
+        let mut total = vec![0.0f64; 2 * channels];
+        for sums in &blocks {
+            total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+        }
+        let dot = |c: usize| (total[channels + c] * self.statistics.inverse_std(c)) as f32;
+        [(0..channels).map(|c| total[c] as f32).collect(), (0..channels).map(dot).collect()]
     }
 
     /// Sums of dy, then those of dy · (x − mean), over a block.
