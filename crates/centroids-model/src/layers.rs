@@ -21,6 +21,7 @@ pub enum Mode {
 
 /// Which part of a residual block a convolution with its norm is.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one for each layer, on the stack")]
 pub enum Part {
     /// Neither begin nor end.
     Inner,
