@@ -162,15 +162,9 @@ def error_of(command: list, folder: Path, case: Case, options: argparse.Namespac
 
 
 def check(result: dict) -> list[str]:
-    """What is too far off."""
-    limit = LIMITS[result["task"]]
-    sides = [("ours", result["error"])]
-    sides += [(variant["variant"], variant["error"]) for variant in result["variants"]]
-    return [
-        f"{result['name']}, {side}: {error:.1e}, allowed {limit:.1e}"
-        for side, error in sides
-        if not error <= limit
-    ]
+    """Whether ours is too far off; how far the peers are stands in the table."""
+    limit, error = LIMITS[result["task"]], result["error"]
+    return [] if error <= limit else [f"{result['name']}: {error:.1e}, allowed {limit:.1e}"]
 
 
 if __name__ == "__main__":
