@@ -15,10 +15,9 @@ use crate::cli::{Cli, Command};
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    centroids::model::keep_freed_memory();
     let Cli { command, global } = Cli::parse();
     let output = Output::new(&global);
-    let result = match command {
+    let result = prepare().and_then(|()| match command {
         Command::Train(arguments) => commands::train::run(arguments, &output),
         Command::Embed(arguments) => commands::embed::run(arguments, &output),
         Command::Search(arguments) => commands::search::run(arguments, &output),
@@ -26,9 +25,15 @@ fn main() -> ExitCode {
         Command::Data(arguments) => commands::data::run(arguments, &output),
         Command::Demo(arguments) => commands::demo::run(arguments, &output),
         Command::Completions(arguments) => commands::completions::run(arguments, &output),
-    };
+    });
     result.unwrap_or_else(|error| {
         output.error(&error);
         ExitCode::FAILURE
     })
+}
+
+/// Settings of the process.
+fn prepare() -> anyhow::Result<()> {
+    centroids::model::keep_freed_memory();
+    Ok(centroids::model::kernels::check_cpu_variable()?)
 }

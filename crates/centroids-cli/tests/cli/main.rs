@@ -23,6 +23,9 @@ mod layers;
 /// embed → search → evaluate.
 mod pipeline;
 
+/// Other vector units and other numbers of threads.
+mod processors;
+
 /// Faults once found by hand, and what beside them must stay as it is.
 mod regressions;
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::epilogue::Epilogue;
-use super::gemm::{Multiply, Packed, depth_blocks};
+use super::gemm::{Multiply, Packed, depth_blocks, even_block};
 use super::lanes::{Isa, ROW, Rows, tile_size};
 use super::storage::{SharedOutput, with_scratch};
 use super::window::{Position, Window};
@@ -65,7 +65,7 @@ pub(super) unsafe fn correlate(
 ) {
     let [mr, _] = tile_size(isa);
     let rows = batch * window.positions();
-    let block = block_rows(rows, mr);
+    let block = even_block(rows, BLOCK_ROWS, mr);
     let blocks = rows.div_ceil(block);
     let groups = weight.column_groups(rayon::current_num_threads().div_ceil(blocks));
     (0..blocks * groups.len()).into_par_iter().with_max_len(1).for_each(|task| {
@@ -74,13 +74,6 @@ pub(super) unsafe fn correlate(
         // SAFETY: parts share no element of the output, for which the caller answers.
         unsafe { part.run(first..(first + block).min(rows), columns) };
     });
-}
-
-/// Rows of a block: as equal as possible, an even number of blocks where there are several.
-fn block_rows(rows: usize, mr: usize) -> usize {
-    let threads = rayon::current_num_threads();
-    let blocks = rows.div_ceil(BLOCK_ROWS).next_multiple_of(threads);
-    rows.div_ceil(blocks).next_multiple_of(mr)
 }
 
 struct Part<'a> {

@@ -80,6 +80,16 @@ pub(super) fn depth_blocks(k: usize) -> impl Iterator<Item = (usize, Range<usize
     (0..k.div_ceil(KC)).map(move |block| (block, block * KC..(block * KC + KC).min(k)))
 }
 
+/// Rows of a block, in whole tiles of `tile` and about `most` at most, such that all threads finish
+/// `rows` at about the same time.
+pub(super) fn even_block(rows: usize, most: usize, tile: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    let least = rows.div_ceil(most).div_ceil(threads);
+    let block = |rounds: usize| rows.div_ceil(rounds * threads).next_multiple_of(tile);
+    let longest = |block: usize| rows.div_ceil(block).div_ceil(threads) * block;
+    (least..=2 * least).map(block).min_by_key(|block| longest(*block)).unwrap_or(tile)
+}
+
 /// A part of C, and one block of the inner dimension.
 pub(super) struct Multiply<'a, A> {
     /// Depth of the block.

@@ -5,6 +5,8 @@
 
 use std::sync::OnceLock;
 
+use crate::Error;
+
 /// A vector unit; later ones are wider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Isa {
@@ -30,20 +32,44 @@ impl Isa {
         vec![Isa::Baseline]
     }
 
-    /// The widest unit, or what the environment variable `CENTROIDS_CPU` (`baseline`, `avx2`,
-    /// `avx512`) limits it to.
+    /// The unit of a name, where the architecture has one.
+    fn named(name: &str) -> Option<Isa> {
+        match name {
+            "baseline" => Some(Isa::Baseline),
+            #[cfg(target_arch = "x86_64")]
+            "avx2" => Some(Isa::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            "avx512" => Some(Isa::Avx512),
+            _ => None,
+        }
+    }
+
+    /// The widest unit, or the widest that [`CPU_VARIABLE`] allows.
     pub(super) fn chosen() -> Isa {
         static CHOSEN: OnceLock<Isa> = OnceLock::new();
         *CHOSEN.get_or_init(|| {
-            let limit = match std::env::var("CENTROIDS_CPU").as_deref() {
-                Ok("baseline") => Some(Isa::Baseline),
-                #[cfg(target_arch = "x86_64")]
-                Ok("avx2") => Some(Isa::Avx2),
-                _ => None,
-            };
+            let limit = std::env::var(CPU_VARIABLE).ok().and_then(|name| Isa::named(&name));
             let fits = |isa: &Isa| limit.is_none_or(|limit| *isa <= limit);
             Isa::available().into_iter().rfind(fits).unwrap_or(Isa::Baseline)
         })
+    }
+}
+
+/// Environment variable that keeps the kernels of the CPU from wider vector units than it names:
+/// `baseline`, `avx2`, `avx512`.
+pub const CPU_VARIABLE: &str = "CENTROIDS_CPU";
+
+/// Looks at [`CPU_VARIABLE`].
+///
+/// # Errors
+/// [`Error::Setting`] if it names no vector unit; the kernels would pass over it.
+pub fn check_cpu_variable() -> Result<(), Error> {
+    match std::env::var(CPU_VARIABLE) {
+        Ok(value) if Isa::named(&value).is_none() => {
+            let reason = "known are baseline, avx2 and avx512 (x86-64)".to_owned();
+            Err(Error::Setting { key: CPU_VARIABLE, value, reason })
+        }
+        _ => Ok(()),
     }
 }
 

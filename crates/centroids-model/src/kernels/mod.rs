@@ -48,6 +48,7 @@ pub use adam::AdamStep;
 pub use epilogue::Activation;
 use extension::{InferenceKernels, LayerKernels, UpdateKernels};
 pub use inference::FoldedCache;
+pub use lanes::{CPU_VARIABLE, check_cpu_variable};
 pub use profile::{ProfileRow, start_profile, stop_profile};
 pub use residual::Residual;
 

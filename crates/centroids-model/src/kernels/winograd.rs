@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::correlate::Destination;
 use super::epilogue::Epilogue;
-use super::gemm::{MAX_TILE, Multiply, Packed, depth_blocks};
+use super::gemm::{MAX_TILE, Multiply, Packed, depth_blocks, even_block};
 use super::lanes::{Isa, KC, Lanes, ROW, Rows, Task, dispatch, tile_size};
 use super::storage::{odd_lines, with_scratch};
 use super::weight_view::WeightView;
@@ -23,7 +23,7 @@ pub(super) const PATCH: usize = SIDE + 2;
 /// Products of a tile.
 pub(super) const POINTS: usize = PATCH * PATCH;
 /// Tiles of a block: what stays near the core between the transforms and the products.
-const BLOCK_TILES: usize = 56;
+const BLOCK_TILES: usize = 72;
 
 /// Whether the algorithm applies, and needs clearly fewer products although tiles at the edge may
 /// stand out and transforms cost time too.
@@ -399,8 +399,7 @@ pub(super) unsafe fn correlate(
 ) {
     let [mr, _] = tile_size(isa);
     let tiles = Tiles::new(window, batch);
-    let blocks = tiles.count.div_ceil(BLOCK_TILES).next_multiple_of(rayon::current_num_threads());
-    let block = tiles.count.div_ceil(blocks).next_multiple_of(mr);
+    let block = even_block(tiles.count, BLOCK_TILES, mr);
     let blocks = tiles.count.div_ceil(block);
     let groups = kernels.column_groups(rayon::current_num_threads().div_ceil(blocks));
     let zeros = vec![0.0; window.channels];
