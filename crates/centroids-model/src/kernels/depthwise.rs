@@ -58,12 +58,8 @@ pub(super) unsafe fn correlate(
             let values = unsafe { output.slice(pixel * window.channels, window.channels) };
             // SAFETY: what is added to has been written.
             let sums = if accumulate { unsafe { written(values) } } else { filled(values, 0.0) };
-            dispatch(isa, Products { images, window, weight, position, sums });
-            if let Some(epilogue) = epilogue {
-                let row = output.pointer(pixel * window.channels);
-                // SAFETY: as above; `values` is no longer used.
-                unsafe { epilogue.apply_row(pixel, 0..window.channels, row) };
-            }
+            let after = epilogue.map(|epilogue| (epilogue, pixel));
+            dispatch(isa, Products { images, window, weight, position, sums, after });
         }
     });
 }
@@ -74,6 +70,7 @@ struct Products<'a> {
     weight: &'a [f32],
     position: Position,
     sums: &'a mut [f32],
+    after: Option<(&'a Epilogue<'a>, usize)>,
 }
 
 impl Task for Products<'_> {
@@ -88,6 +85,10 @@ impl Task for Products<'_> {
             for ((sum, pixel), weight) in self.sums.iter_mut().zip(pixel).zip(weight) {
                 *sum += pixel * weight;
             }
+        }
+        if let Some((epilogue, pixel)) = self.after {
+            // SAFETY: the sums are all channels of the pixel.
+            unsafe { epilogue.apply_row::<V>(pixel, 0..channels, self.sums.as_mut_ptr()) };
         }
     }
 }

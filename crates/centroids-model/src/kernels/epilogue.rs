@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::lanes::Lanes;
+
 /// What follows a batch norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -58,25 +60,49 @@ impl Epilogue<'_> {
     /// Applies it to some channels of a pixel that starts at `row`.
     ///
     /// # Safety
-    /// `row` must be valid for the channels.
+    /// `row` must be valid for the channels, and the machine have the unit of `V`.
     #[inline(always)]
-    pub(super) unsafe fn apply_row(&self, pixel: usize, channels: Range<usize>, row: *mut f32) {
+    pub(super) unsafe fn apply_row<V: Lanes>(
+        &self,
+        pixel: usize,
+        channels: Range<usize>,
+        row: *mut f32,
+    ) {
+        let bias = self.bias[..channels.end].as_ptr();
+        let start = pixel * self.channels;
+        let shortcut = self.shortcut.map(|shortcut| shortcut[start..][..channels.end].as_ptr());
+        let whole = channels.start + channels.len() / V::LEN * V::LEN;
+        // SAFETY: bias and shortcut reach to the last channel, and the caller answers for the row.
+        unsafe {
+            for channel in (channels.start..whole).step_by(V::LEN) {
+                self.apply::<V>(channel, row, bias, shortcut);
+            }
+            for channel in whole..channels.end {
+                self.apply::<f32>(channel, row, bias, shortcut);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn apply<V: Lanes>(
+        &self,
+        channel: usize,
+        row: *mut f32,
+        bias: *const f32,
+        shortcut: Option<*const f32>,
+    ) {
         // SAFETY: passed on to the caller.
-        let values =
-            unsafe { std::slice::from_raw_parts_mut(row.add(channels.start), channels.len()) };
-        let bias = &self.bias[channels.clone()];
-        match self.shortcut {
-            Some(shortcut) => {
-                let shortcut = &shortcut[pixel * self.channels..][channels];
-                for ((value, bias), shortcut) in values.iter_mut().zip(bias).zip(shortcut) {
-                    *value = self.activation.of(*value + bias + shortcut);
-                }
+        unsafe {
+            let mut x = V::load(row.add(channel)).add(V::load(bias.add(channel)));
+            if let Some(shortcut) = shortcut {
+                x = x.add(V::load(shortcut.add(channel)));
             }
-            None => {
-                for (value, bias) in values.iter_mut().zip(bias) {
-                    *value = self.activation.of(*value + bias);
-                }
-            }
+            let x = match self.activation {
+                Activation::Identity => x,
+                Activation::Relu => V::splat(0.0).max(x),
+                Activation::Relu6 => V::splat(6.0).min(V::splat(0.0).max(x)),
+            };
+            x.store(row.add(channel));
         }
     }
 }

@@ -177,7 +177,7 @@ impl<A: ALayout> Task for Multiply<'_, A> {
             if let Some((epilogue, pixels)) = self.finish {
                 for (row, pixel) in self.rows.iter().zip(pixels) {
                     // SAFETY: the caller answers for the rows.
-                    unsafe { epilogue.apply_row(*pixel, columns.clone(), *row) };
+                    unsafe { epilogue.apply_row::<V>(*pixel, columns.clone(), *row) };
                 }
             }
         }

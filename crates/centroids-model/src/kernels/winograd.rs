@@ -508,7 +508,7 @@ impl Task for TransformProducts<'_, '_> {
                 per_channel::<V>(width, &mut transform);
                 if let Some(epilogue) = self.epilogue {
                     for pixel in results.into_iter().flatten() {
-                        epilogue.apply_row(pixel, columns.clone(), row(pixel));
+                        epilogue.apply_row::<V>(pixel, columns.clone(), row(pixel));
                     }
                 }
             }
