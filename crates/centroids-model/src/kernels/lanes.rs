@@ -187,7 +187,7 @@ macro_rules! lanes {
      splat($value:ident) $splat:expr, load($from:ident) $load:expr,
      store($to:ident, $stored:ident) $store:expr,
      mul_add($sum:ident, $x:ident, $y:ident) $mul_add:expr,
-     binary($left:ident, $right:ident) $add:expr, $sub:expr, $mul:expr, $max:expr, $min:expr) => {
+     binary($left:ident, $right:ident) $($operation:ident $result:expr),+) => {
         // SAFETY: each function is the operation of its name.
         unsafe impl Lanes for $vector {
             const LEN: usize = $len;
@@ -212,31 +212,11 @@ macro_rules! lanes {
                 let $sum = self;
                 unsafe { $mul_add }
             }
-            #[inline(always)]
-            unsafe fn add(self, $right: Self) -> Self {
+            $(#[inline(always)]
+            unsafe fn $operation(self, $right: Self) -> Self {
                 let $left = self;
-                unsafe { $add }
-            }
-            #[inline(always)]
-            unsafe fn sub(self, $right: Self) -> Self {
-                let $left = self;
-                unsafe { $sub }
-            }
-            #[inline(always)]
-            unsafe fn mul(self, $right: Self) -> Self {
-                let $left = self;
-                unsafe { $mul }
-            }
-            #[inline(always)]
-            unsafe fn max(self, $right: Self) -> Self {
-                let $left = self;
-                unsafe { $max }
-            }
-            #[inline(always)]
-            unsafe fn min(self, $right: Self) -> Self {
-                let $left = self;
-                unsafe { $min }
-            }
+                unsafe { $result }
+            })+
             #[inline(always)]
             unsafe fn tile<A: ALayout>(
                 k: usize,
@@ -261,20 +241,20 @@ mod x86 {
     lanes!(
         __m512, 16, 14 x 2, splat(x) _mm512_set1_ps(x), load(from) _mm512_loadu_ps(from),
         store(to, x) _mm512_storeu_ps(to, x), mul_add(sum, x, y) _mm512_fmadd_ps(x, y, sum),
-        binary(x, y) _mm512_add_ps(x, y), _mm512_sub_ps(x, y), _mm512_mul_ps(x, y),
-        _mm512_max_ps(x, y), _mm512_min_ps(x, y)
+        binary(x, y) add _mm512_add_ps(x, y), sub _mm512_sub_ps(x, y), mul _mm512_mul_ps(x, y),
+        max _mm512_max_ps(x, y), min _mm512_min_ps(x, y)
     );
     lanes!(
         __m256, 8, 6 x 2, splat(x) _mm256_set1_ps(x), load(from) _mm256_loadu_ps(from),
         store(to, x) _mm256_storeu_ps(to, x), mul_add(sum, x, y) _mm256_fmadd_ps(x, y, sum),
-        binary(x, y) _mm256_add_ps(x, y), _mm256_sub_ps(x, y), _mm256_mul_ps(x, y),
-        _mm256_max_ps(x, y), _mm256_min_ps(x, y)
+        binary(x, y) add _mm256_add_ps(x, y), sub _mm256_sub_ps(x, y), mul _mm256_mul_ps(x, y),
+        max _mm256_max_ps(x, y), min _mm256_min_ps(x, y)
     );
     lanes!(
         __m128, 4, 4 x 2, splat(x) _mm_set1_ps(x), load(from) _mm_loadu_ps(from),
         store(to, x) _mm_storeu_ps(to, x), mul_add(sum, x, y) _mm_add_ps(_mm_mul_ps(x, y), sum),
-        binary(x, y) _mm_add_ps(x, y), _mm_sub_ps(x, y), _mm_mul_ps(x, y),
-        _mm_max_ps(x, y), _mm_min_ps(x, y)
+        binary(x, y) add _mm_add_ps(x, y), sub _mm_sub_ps(x, y), mul _mm_mul_ps(x, y),
+        max _mm_max_ps(x, y), min _mm_min_ps(x, y)
     );
 }
 
@@ -289,8 +269,8 @@ mod arm {
     lanes!(
         float32x4_t, 4, 8 x 2, splat(x) vdupq_n_f32(x), load(from) vld1q_f32(from),
         store(to, x) vst1q_f32(to, x), mul_add(sum, x, y) vfmaq_f32(sum, x, y),
-        binary(x, y) vaddq_f32(x, y), vsubq_f32(x, y), vmulq_f32(x, y),
-        vmaxq_f32(x, y), vminq_f32(x, y)
+        binary(x, y) add vaddq_f32(x, y), sub vsubq_f32(x, y), mul vmulq_f32(x, y),
+        max vmaxq_f32(x, y), min vminq_f32(x, y)
     );
 }
 
@@ -301,8 +281,8 @@ mod scalar {
 
     lanes!(
         f32, 1, 4 x 4, splat(x) x, load(from) *from, store(to, x) *to = x,
-        mul_add(sum, x, y) x * y + sum, binary(x, y) x + y, x - y, x * y,
-        if x > y { x } else { y }, if x < y { x } else { y }
+        mul_add(sum, x, y) x * y + sum, binary(x, y) add x + y, sub x - y, mul x * y,
+        max if x > y { x } else { y }, min if x < y { x } else { y }
     );
 }
 
