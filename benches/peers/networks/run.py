@@ -30,14 +30,13 @@ SMALLEST_NORM = 1e-3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="run.sh")
     parser.add_argument("--cases", default="", help="only those whose name has this text")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, help="default 5; with --quick 2")
     parser.add_argument("--quick", action="store_true", help="2 repeats, PyTorch uncompiled only")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("target/peers"), help="files .json, .md")
     parser.add_argument("--binary", type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.quick:
-        options.repeats = 2
+    options.repeats = options.repeats or (2 if options.quick else 5)
 
     chosen = [case for case in CASES if options.cases in str(case)]
     if not chosen:
