@@ -173,24 +173,7 @@ pub(super) fn norm<C: CheckpointStrategy>(
     beta: Tensor,
     how: Normalization,
 ) -> (Tensor, Tensor, Tensor) {
-    let nodes = [x.node(), gamma.node(), beta.node()];
-    let (result, statistics) = normalize(
-        &ChannelsLast::of(x.primitive()),
-        [gamma.primitive(), beta.primitive()],
-        None,
-        how,
-    );
-    let [mean, variance] = statistics_tensors(&statistics);
-    let result = result.into_tensor();
-    let output = match Norm.prepare::<C>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(mut prep) => {
-            let [x, gamma, beta] = [&x, &gamma, &beta].map(|input| prep.checkpoint(input));
-            let state = NormState { x, gamma, beta, statistics, how, result: None, residual: None };
-            prep.finish(state, result)
-        }
-        OpsKind::UnTracked(prep) => prep.finish(result),
-    };
-    (output, mean, variance)
+    norm_of::<C, 3>([&x, &gamma, &beta], (how, None))
 }
 
 pub(super) fn norm_shortcut<C: CheckpointStrategy>(
@@ -198,34 +181,32 @@ pub(super) fn norm_shortcut<C: CheckpointStrategy>(
     gamma: Tensor,
     beta: Tensor,
     shortcut: Tensor,
+    how: (Normalization, Option<Residual>),
+) -> (Tensor, Tensor, Tensor) {
+    norm_of::<C, 4>([&x, &gamma, &beta, &shortcut], how)
+}
+
+/// Result, mean and variance of (x, gamma, beta) or (x, gamma, beta, shortcut); the last two are
+/// outside the graph.
+fn norm_of<C: CheckpointStrategy, const N: usize>(
+    inputs: [&Tensor; N],
     (how, residual): (Normalization, Option<Residual>),
 ) -> (Tensor, Tensor, Tensor) {
-    let nodes = [x.node(), gamma.node(), beta.node(), shortcut.node()];
-    let (result, statistics) = normalize(
-        &ChannelsLast::of(x.primitive()),
-        [gamma.primitive(), beta.primitive()],
-        Some(shortcut.primitive()),
-        how,
-    );
-    let [mean, variance] = statistics_tensors(&statistics);
+    let [x, gamma, beta] = [0, 1, 2].map(|i| inputs[i].primitive());
+    let shortcut = inputs.get(3).map(|shortcut| shortcut.primitive());
+    let (result, statistics) = normalize(&ChannelsLast::of(x), [gamma, beta], shortcut, how);
+    let [mean, variance] = statistics.tensors().map(Tensor::new);
     let result = result.into_tensor();
-    let output = match Norm.prepare::<C>(nodes).compute_bound().stateful() {
+    let output = match Norm.prepare::<C>(inputs.map(Tensor::node)).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
-            let [x, gamma, beta] = [&x, &gamma, &beta].map(|input| prep.checkpoint(input));
-            let kept = Some(result.clone());
+            let [x, gamma, beta] = [0, 1, 2].map(|i| prep.checkpoint(inputs[i]));
+            let kept = shortcut.map(|_| result.clone());
             let state = NormState { x, gamma, beta, statistics, how, result: kept, residual };
             prep.finish(state, result)
         }
         OpsKind::UnTracked(prep) => prep.finish(result),
     };
     (output, mean, variance)
-}
-
-/// Mean and variance, outside the graph.
-fn statistics_tensors(statistics: &Statistics) -> [Tensor; 2] {
-    let channels = [statistics.mean.len()];
-    [&statistics.mean, &statistics.variance]
-        .map(|values| Tensor::new(tensor(values.clone(), channels)))
 }
 
 #[derive(Debug)]

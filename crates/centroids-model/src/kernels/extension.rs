@@ -127,9 +127,7 @@ pub(super) fn normalize(
 fn with_statistics(
     (result, statistics): (ChannelsLast, norm::Statistics),
 ) -> (FlexTensor, FlexTensor, FlexTensor) {
-    let channels = [statistics.mean.len()];
-    let [mean, variance] =
-        [statistics.mean, statistics.variance].map(|values| tensor(values, channels));
+    let [mean, variance] = statistics.tensors();
     (result.into_tensor(), mean, variance)
 }
 

@@ -4,12 +4,13 @@
 //! Pixels are summed in blocks in single precision, and the blocks in order in double precision:
 //! equal inputs give equal bits, whatever the number of threads.
 
+use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::channels_last::ChannelsLast;
 use super::epilogue::Activation;
 use super::lanes::vectorized;
-use super::storage::Output;
+use super::storage::{Output, tensor};
 
 /// Elements of a block: what stays near the core between two passes.
 const BLOCK: usize = 1 << 16;
@@ -26,6 +27,11 @@ pub(super) struct Statistics {
 impl Statistics {
     fn inverse_std(&self, channel: usize) -> f64 {
         1.0 / (f64::from(self.variance[channel]) + self.epsilon).sqrt()
+    }
+
+    /// Mean and variance as tensors `[c]`.
+    pub(super) fn tensors(&self) -> [FlexTensor; 2] {
+        [&self.mean, &self.variance].map(|values| tensor(values.clone(), [values.len()]))
     }
 
     /// `gamma / std`

@@ -134,8 +134,8 @@ impl<'a> SharedOutput<'a> {
 /// Fills `part` with a value and returns it as initialised.
 pub(super) fn filled(part: &mut [MaybeUninit<f32>], value: f32) -> &mut [f32] {
     part.fill(MaybeUninit::new(value));
-    // SAFETY: every element was written above, and `MaybeUninit<f32>` has the layout of `f32`.
-    unsafe { &mut *(std::ptr::from_mut(part) as *mut [f32]) }
+    // SAFETY: every element was written above.
+    unsafe { written(part) }
 }
 
 /// A part whose elements have been written before.
@@ -151,8 +151,8 @@ pub(super) unsafe fn written(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {
 pub(super) fn copied<'a>(part: &'a mut [MaybeUninit<f32>], values: &[f32]) -> &'a mut [f32] {
     assert_eq!(part.len(), values.len(), "length of a copy");
     part.iter_mut().zip(values).for_each(|(target, value)| _ = target.write(*value));
-    // SAFETY: every element was written above, and `MaybeUninit<f32>` has the layout of `f32`.
-    unsafe { &mut *(std::ptr::from_mut(part) as *mut [f32]) }
+    // SAFETY: every element was written above.
+    unsafe { written(part) }
 }
 
 thread_local! {
