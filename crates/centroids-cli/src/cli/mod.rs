@@ -1,0 +1,60 @@
+//! What can be typed, a file per command. Doc comments are the manual.
+
+mod completions;
+mod data;
+mod demo;
+mod embed;
+mod evaluate;
+mod search;
+mod shared;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use completions::CompletionsArgs;
+pub(crate) use data::{DataArgs, DataCommand, InspectArgs, SynthArgs};
+pub(crate) use demo::{DemoArgs, DemoOptions};
+pub(crate) use embed::EmbedArgs;
+pub(crate) use evaluate::EvaluateArgs;
+pub(crate) use search::SearchArgs;
+pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
+pub(crate) use train::TrainArgs;
+
+/// Image retrieval by class centroids: train a network, embed images, search and evaluate by one
+/// mean embedding per identity.
+///
+/// Start with `centroids demo`: it makes a small catalogue, trains on it, and shows what a search
+/// finds.
+///
+/// Exit codes: 0 done, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted with
+/// everything saved.
+#[derive(Debug, Parser)]
+#[command(name = "centroids", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Train(TrainArgs),
+    Embed(EmbedArgs),
+    Search(SearchArgs),
+    Evaluate(EvaluateArgs),
+    Data(DataArgs),
+    Demo(DemoArgs),
+    Completions(CompletionsArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

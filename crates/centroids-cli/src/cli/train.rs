@@ -1,0 +1,45 @@
+//! `centroids train`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Train a model, or continue an interrupted run
+///
+/// Writes a run folder: `config.toml` (every setting), `metrics.jsonl` (a line per epoch and per
+/// evaluation), `checkpoints/last.safetensors` and `best.safetensors`, `evaluation.json`.
+///
+/// Ctrl-C finishes the step, saves and exits with 130; `--resume` goes on from there to the same
+/// numbers. A second Ctrl-C stops at once.
+///
+/// Examples:
+///   centroids train --config configs/omniglot.toml
+///   centroids train --config configs/omniglot.toml SOLVER.BASE_LR 1e-4 SEED 1
+///   centroids train DATASETS.ROOT_DIR my/folder MODEL.NAME resnet18
+///   centroids train --resume runs/omniglot
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct TrainArgs {
+    /// TOML file of settings; what it leaves out has the reference's default.
+    #[arg(long, alias = "config_file", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Run folder [default: output_dir of the configuration, else runs/<name of the dataset>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+    /// Continue the run in this folder; it has its own settings.
+    #[arg(
+        long,
+        value_name = "RUN",
+        conflicts_with_all = ["config", "output_dir", "device", "seed", "pairs"]
+    )]
+    pub(crate) resume: Option<PathBuf>,
+    /// Device: cpu, or cuda:N, rocm:N, vulkan:N, metal:N where compiled in.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Seed of weights, sampler and augmentation.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Settings as KEY VALUE pairs, e.g. SOLVER.MAX_EPOCHS 60; they come last and win.
+    #[arg(value_name = "KEY VALUE", allow_negative_numbers = true)]
+    pub(crate) pairs: Vec<String>,
+}
