@@ -91,6 +91,10 @@ impl<'a> Training<'a> {
     /// Shows an event.
     pub(crate) fn show(&mut self, event: &TrainEvent<'_>) {
         match event {
+            TrainEvent::Run { number, of, seed } => {
+                self.steps = 0;
+                self.say(format!("run {number} of {of}, seed {seed}"));
+            }
             TrainEvent::Pretrained(import) => self.say(format!("pretrained weights: {import}")),
             TrainEvent::Ready { dataset, num_classes, skipped, epoch } => {
                 let images = dataset.train.len();

@@ -29,6 +29,18 @@ pub fn parse_device(name: &str) -> Result<Device, Error> {
     }
 }
 
+/// The GPU back ends of this build.
+pub const COMPILED_GPUS: &[&str] = &[
+    #[cfg(feature = "cuda")]
+    "cuda",
+    #[cfg(feature = "rocm")]
+    "rocm",
+    #[cfg(feature = "vulkan")]
+    "vulkan",
+    #[cfg(feature = "metal")]
+    "metal",
+];
+
 #[allow(unused_variables, reason = "without GPU features nothing is looked at")]
 fn gpu(kind: &str, index: Option<usize>) -> Option<Device> {
     #[cfg(any(feature = "vulkan", feature = "metal"))]

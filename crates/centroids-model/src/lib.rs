@@ -32,7 +32,7 @@ pub mod weights;
 pub use backbone::{Backbone, BackboneOptions, MobileNetV2, Network, ResNet};
 pub use burn::tensor::Device;
 pub use checkpoint::{Checkpoint, IMAGE_SIDES, Position};
-pub use device::parse_device;
+pub use device::{COMPILED_GPUS, parse_device};
 pub use embedder::{EmbedOptions, Embedded, Embedder};
 pub use error::Error;
 pub use head::Head;

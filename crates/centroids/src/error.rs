@@ -29,9 +29,11 @@ pub enum Error {
         /// What is wrong.
         source: Box<Error>,
     },
-    /// Not TOML.
-    #[error("not valid TOML: {reason}")]
-    Toml {
+    /// Not what a configuration is written in.
+    #[error("not valid {format}: {reason}")]
+    Syntax {
+        /// TOML or YAML.
+        format: &'static str,
         /// The parser's words.
         reason: String,
     },

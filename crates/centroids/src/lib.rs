@@ -14,8 +14,8 @@ pub use centroids_core as core;
 pub use centroids_data as data;
 pub use centroids_model as model;
 pub use config::{
-    DataloaderSection, DatasetSection, Experiment, InputSection, ModelSection, SolverSection,
-    TestSection,
+    DataloaderSection, DatasetSection, Experiment, InputSection, ModelSection, Monitor,
+    SolverSection, TestSection,
 };
 pub use error::Error;
 pub use pipeline::{embed_records, evaluate_all, open_model, resume, search_images, train};

@@ -77,6 +77,24 @@ impl RunDir {
         Err(Error::Run { path: path.to_owned(), reason })
     }
 
+    /// The run that a checkpoint belongs to; its folder will do as well.
+    ///
+    /// # Errors
+    /// A path that is missing or in no run.
+    pub fn of_checkpoint(path: &Path) -> Result<RunDir, Error> {
+        if path.is_dir() {
+            return RunDir::open(path);
+        }
+        let absolute =
+            path.canonicalize().map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let run = absolute.parent().and_then(Path::parent).map(RunDir::open);
+        run.and_then(Result::ok).ok_or_else(|| {
+            let reason = "lies in no run folder, so there is no training to continue; to start from \
+                          its weights set model.resume_training to false";
+            Error::Run { path: path.to_owned(), reason: reason.to_owned() }
+        })
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -97,9 +115,14 @@ impl RunDir {
         self.path.join("checkpoints/last.safetensors")
     }
 
-    /// `checkpoints/best.safetensors`: the state with the highest instance mAP.
+    /// `checkpoints/best.safetensors`: the state that the monitor found best.
     pub fn best(&self) -> PathBuf {
         self.path.join("checkpoints/best.safetensors")
+    }
+
+    /// The checkpoint to use: the best one, else the last.
+    pub fn model(&self) -> PathBuf {
+        if self.best().is_file() { self.best() } else { self.last() }
     }
 
     /// `evaluation.json`: the reports of the final evaluation.
@@ -124,12 +147,17 @@ impl RunDir {
     }
 
     /// Appends an evaluation after `epoch` under the reference's names (`mAP`, `Top-1`, …: the
-    /// instance figures) with all reports beside them.
+    /// instance figures) with the monitored value and all reports beside them.
     ///
     /// # Errors
     /// [`Error::Write`]
-    pub fn log_evaluation(&self, epoch: usize, reports: &[Report]) -> Result<(), Error> {
-        let mut line = json!({ "epoch": epoch, "evaluation": reports });
+    pub fn log_evaluation(
+        &self,
+        epoch: usize,
+        monitored: Option<f64>,
+        reports: &[Report],
+    ) -> Result<(), Error> {
+        let mut line = json!({ "epoch": epoch, "monitored": monitored, "evaluation": reports });
         if let Some(instance) = reports.first() {
             line["mAP"] = json!(instance.map);
             for k in [1, 5, 10, 20, 50] {
@@ -139,13 +167,12 @@ impl RunDir {
         self.append(&line)
     }
 
-    /// Highest logged instance mAP.
+    /// The monitored value of every logged evaluation.
     ///
     /// # Errors
     /// [`Error::Read`]
-    pub fn best_map(&self) -> Result<Option<f64>, Error> {
-        let maps = self.lines()?;
-        Ok(maps.iter().filter_map(|line| line["mAP"].as_f64()).max_by(f64::total_cmp))
+    pub fn monitored(&self) -> Result<Vec<f64>, Error> {
+        Ok(self.lines()?.iter().filter_map(|line| line["monitored"].as_f64()).collect())
     }
 
     /// Whether an evaluation after `epoch` is logged.
@@ -227,10 +254,10 @@ mod tests {
         for epoch in 0..3 {
             run.append(&json!({ "epoch": epoch })).unwrap();
         }
-        run.append(&json!({ "epoch": 2, "evaluation": [], "mAP": 0.5 })).unwrap();
+        run.append(&json!({ "epoch": 2, "evaluation": [], "monitored": 0.5 })).unwrap();
         fs::write(run.metrics(), fs::read_to_string(run.metrics()).unwrap() + "{\"epoch\": 3")
             .unwrap();
-        assert_eq!(run.best_map().unwrap(), Some(0.5));
+        assert_eq!(run.monitored().unwrap(), [0.5]);
         assert!(run.evaluated(2).unwrap() && !run.evaluated(1).unwrap());
         run.forget_from(2).unwrap();
         assert_eq!(run.lines().unwrap().len(), 2);

@@ -9,6 +9,11 @@ use clap::Args;
 /// Writes a run folder: `config.toml` (every setting), `metrics.jsonl` (a line per epoch and per
 /// evaluation), `checkpoints/last.safetensors` and `best.safetensors`, `evaluation.json`.
 ///
+/// The reference's YAML files and its KEY VALUE pairs work unchanged; keys that have no effect are
+/// named. With TEST.ONLY_TEST True the checkpoint at MODEL.PRETRAIN_PATH is measured instead; with
+/// REPEATS n the training runs with n seeds into `seed_<s>/`, and `summary.json` has mean and
+/// deviation.
+///
 /// Ctrl-C finishes the step, saves and exits with 130; `--resume` goes on from there to the same
 /// numbers. A second Ctrl-C stops at once.
 ///
@@ -17,10 +22,12 @@ use clap::Args;
 ///   centroids train --config configs/omniglot.toml SOLVER.BASE_LR 1e-4 SEED 1
 ///   centroids train DATASETS.ROOT_DIR my/folder MODEL.NAME resnet18
 ///   centroids train --resume runs/omniglot
+///   centroids train --config_file 256_resnet50.yml GPU_IDS [0] DATASETS.NAMES market1501 \
+///     DATASETS.ROOT_DIR data SOLVER.IMS_PER_BATCH 16 OUTPUT_DIR runs/market
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TrainArgs {
-    /// TOML file of settings; what it leaves out has the reference's default.
+    /// TOML or YAML file of settings; what it leaves out has the reference's default.
     #[arg(long, alias = "config_file", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Run folder [default: output_dir of the configuration, else runs/<name of the dataset>]

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::embed::embed_split;
 use crate::cli::{EvaluateArgs, LayoutArgs};
-use crate::output::{Output, table};
+use crate::output::{Output, table, text};
 use crate::values::OneOrAll;
 
 const RANKS: [usize; 5] = [1, 5, 10, 20, 50];
@@ -26,6 +26,22 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     warn_of_two_models(&query, &gallery, output);
     show_reports(&reports, output);
     output.value(&json!({ "results": reports }));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures the checkpoint at `model.pretrain_path` on the experiment's dataset.
+pub(crate) fn test(experiment: &Experiment, output: &Output) -> anyhow::Result<ExitCode> {
+    let path = &experiment.model.pretrain_path;
+    if path.as_os_str().is_empty() {
+        bail!("test.only_test needs a checkpoint: name it with MODEL.PRETRAIN_PATH");
+    }
+    let model = open_model(path, &experiment.parse_device()?)?;
+    let dataset = experiment.source()?.load()?;
+    let query = embed_split(&model, &dataset, Split::Query, output)?;
+    let gallery = embed_split(&model, &dataset, Split::Gallery, output)?;
+    let reports = evaluate_all(&query, &gallery, &experiment.questions()?, &experiment.metric()?)?;
+    show_reports(&reports, output);
+    output.value(&json!({ "model": text(path), "results": reports }));
     Ok(ExitCode::SUCCESS)
 }
 

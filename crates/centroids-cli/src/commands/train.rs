@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use centroids::pipeline::{Outcome, TrainEvent};
-use centroids::{Experiment, RunDir};
-use serde_json::json;
+use centroids::pipeline::{
+    Outcome, Repeats, SUMMARY_RANKS, Spread, Summary, TrainEvent, summarize,
+};
+use centroids::{Error, Experiment, RunDir};
+use serde_json::{Value, json};
 
-use super::evaluate::show_reports;
+use super::evaluate::{show_reports, test};
 use crate::cli::TrainArgs;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{Output, text};
@@ -15,54 +19,132 @@ use crate::progress::Training;
 
 pub(crate) fn run(arguments: TrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let stop = stop_flag()?;
-    let (run, outcome) = match &arguments.resume {
-        Some(folder) => {
-            let run = RunDir::open(folder)?;
-            let epochs = Experiment::read(&run.config())?.solver.max_epochs;
-            let mut progress = Training::new(output, epochs);
-            let result = centroids::resume(run, &stop, &mut |event| progress.show(&event));
-            progress.finish();
-            result?
-        }
-        None => {
-            let experiment = experiment(&arguments)?;
-            experiment.check()?;
-            let folder = output_dir(&experiment);
-            let mut progress = Training::new(output, experiment.solver.max_epochs);
-            let result = centroids::train(&experiment, &folder, &stop, &mut |event| {
-                if let TrainEvent::Ready { .. } = event {
-                    output.note(format!("run folder: {}", folder.display()));
-                }
-                progress.show(&event);
-            });
-            progress.finish();
-            result?
-        }
-    };
+    if let Some(folder) = &arguments.resume {
+        return go_on(folder, &stop, output);
+    }
+    let experiment = experiment(&arguments)?;
+    for note in &experiment.notes {
+        output.note(format!("warning: {note}"));
+    }
+    experiment.check()?;
+    if experiment.test.only_test {
+        return test(&experiment, output);
+    }
+    if experiment.model.resume_training {
+        let run = RunDir::of_checkpoint(&experiment.model.pretrain_path)?;
+        output.note(format!("continuing {} with its own settings", run.path().display()));
+        return go_on(run.path(), &stop, output);
+    }
+    let folder = output_dir(&experiment);
+    if experiment.repeats > 1 {
+        return several(&Repeats::create(&experiment, &folder)?, &stop, output);
+    }
+    let (run, outcome) = watched(experiment.solver.max_epochs, output, |observer| {
+        centroids::train(&experiment, &folder, &stop, &mut |event| {
+            if let TrainEvent::Ready { .. } = event {
+                output.note(format!("run folder: {}", folder.display()));
+            }
+            observer(event);
+        })
+    })?;
     Ok(conclude(&run, outcome, output))
+}
+
+/// Continues a run, or several.
+fn go_on(folder: &Path, stop: &Arc<AtomicBool>, output: &Output) -> anyhow::Result<ExitCode> {
+    if Repeats::exists(folder) {
+        return several(&Repeats::open(folder)?, stop, output);
+    }
+    let run = RunDir::open(folder)?;
+    let epochs = Experiment::read(&run.config())?.solver.max_epochs;
+    let (run, outcome) =
+        watched(epochs, output, |observer| centroids::resume(run, stop, observer))?;
+    Ok(conclude(&run, outcome, output))
+}
+
+/// Does the work with its progress on stderr.
+fn watched<T>(
+    epochs: usize,
+    output: &Output,
+    work: impl FnOnce(&mut dyn FnMut(TrainEvent<'_>)) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut progress = Training::new(output, epochs);
+    let result = work(&mut |event| progress.show(&event));
+    progress.finish();
+    result
+}
+
+/// Trains with several seeds and shows what they have in common.
+fn several(repeats: &Repeats, stop: &AtomicBool, output: &Output) -> anyhow::Result<ExitCode> {
+    let epochs = repeats.experiment().solver.max_epochs;
+    let runs = watched(epochs, output, |observer| repeats.go(stop, observer))?;
+    let interrupted = matches!(runs.last(), Some((_, Outcome::Interrupted)));
+    let summary = summarize(&runs);
+    let values: Vec<Value> = runs.iter().map(|(run, outcome)| json_of(run, outcome)).collect();
+    output.value(&json!({
+        "folder": text(repeats.path()), "interrupted": interrupted, "runs": values,
+        "summary": summary,
+    }));
+    if interrupted {
+        say_how_to_go_on(repeats.path(), output);
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    show_summary(&summary, output);
+    for (run, _) in &runs {
+        output.line(format!("model: {}", run.model().display()));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says how a training ended.
 pub(crate) fn conclude(run: &RunDir, outcome: Outcome, output: &Output) -> ExitCode {
-    let folder = run.path().display();
+    output.value(&json_of(run, &outcome));
     match outcome {
         Outcome::Interrupted => {
-            output.note(format!("interrupted; go on with: centroids train --resume {folder}"));
-            output.value(&json!({ "run": text(run.path()), "interrupted": true }));
+            say_how_to_go_on(run.path(), output);
             ExitCode::from(INTERRUPTED)
         }
         Outcome::Finished(reports) => {
             show_reports(&reports, output);
-            let model = if run.best().is_file() { run.best() } else { run.last() };
-            output.line(format!("model: {}", model.display()));
-            let value = json!({
-                "run": text(run.path()), "model": text(&model), "interrupted": false,
-                "results": reports,
-            });
-            output.value(&value);
+            output.line(format!("model: {}", run.model().display()));
             ExitCode::SUCCESS
         }
     }
+}
+
+fn say_how_to_go_on(folder: &Path, output: &Output) {
+    let folder = folder.display();
+    output.note(format!("interrupted; go on with: centroids train --resume {folder}"));
+}
+
+fn json_of(run: &RunDir, outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Interrupted => json!({ "run": text(run.path()), "interrupted": true }),
+        Outcome::Finished(reports) => json!({
+            "run": text(run.path()), "model": text(&run.model()), "interrupted": false,
+            "results": reports,
+        }),
+    }
+}
+
+/// Prints mean ± standard deviation in percent, a row per kind of evaluation.
+fn show_summary(summary: &[Summary], output: &Output) {
+    let percent =
+        |spread: &Spread| format!("{:.2} ± {:.2}", 100.0 * spread.mean, 100.0 * spread.std);
+    let row = |summary: &Summary| {
+        let mut row = vec![summary.unit.to_string(), summary.cameras.to_string()];
+        row.push(summary.runs.to_string());
+        row.push(percent(&summary.map));
+        row.extend(summary.rank.iter().map(percent));
+        row.push(percent(&summary.minp));
+        row
+    };
+    let ranks = SUMMARY_RANKS.map(|k| format!("rank-{k}"));
+    let mut header = vec!["unit", "cameras", "runs", "mAP %"];
+    header.extend(ranks.iter().map(String::as_str));
+    header.push("mINP %");
+    output.table(&header, summary.iter().map(row).collect());
+    output.line("mean ± standard deviation over the seeds");
 }
 
 fn experiment(arguments: &TrainArgs) -> anyhow::Result<Experiment> {

@@ -14,6 +14,9 @@ mod demo;
 /// What is refused: one line, exit code, nothing half-written.
 mod errors;
 
+/// What a user of the reference types.
+mod migration;
+
 /// Help and completions.
 mod help;
 

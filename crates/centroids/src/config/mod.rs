@@ -1,14 +1,25 @@
-//! The experiment: every setting of a run, read from TOML, checked, and written back into the run.
+//! The experiment: every setting of a run, read from TOML or YAML, checked, and written back into
+//! the run.
 //!
 //! Keys are those of the reference in lower case (`solver.base_lr`), and its spelling
-//! (`SOLVER.BASE_LR`) is read too. Defaults are the reference's.
+//! (`SOLVER.BASE_LR`) is read too, so that its YAML files and its trailing `KEY VALUE` pairs work
+//! unchanged. Keys that it never reads itself are noted. Defaults are the reference's, but for
+//! `repeats` (1 instead of 3) and `use_mixed_precision` (off).
 
+mod monitor;
 mod overlay;
 mod parts;
+mod reference;
+mod sections;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use monitor::Monitor;
+pub use sections::{
+    DataloaderSection, DatasetSection, InputSection, ModelSection, SolverSection, TestSection,
+};
 
 use crate::Error;
 
@@ -17,8 +28,12 @@ use crate::Error;
 pub struct Experiment {
     /// Seed of weights, sampler and augmentation.
     pub seed: u64,
+    /// Runs with the seeds `seed`, `seed + 1`, …
+    pub repeats: usize,
     /// Device: `cpu`, `cuda:0`, …
     pub device: String,
+    /// Half precision in the convolutions, where the device has it.
+    pub use_mixed_precision: bool,
     /// Run folder; empty = `runs/<name of the dataset>`.
     pub output_dir: PathBuf,
     /// The network.
@@ -33,203 +48,65 @@ pub struct Experiment {
     pub solver: SolverSection,
     /// Evaluation.
     pub test: TestSection,
-}
-
-/// `[model]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ModelSection {
-    /// `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152`, `mobilenet_v2`
-    pub name: String,
-    /// ResNets: stride of the last stage, 1 or 2.
-    pub last_stride: usize,
-    /// ResNets: ReLU after the stem; the reference has none.
-    pub stem_relu: bool,
-    /// Whether training starts from the weights at `pretrain_path`, if that is not empty.
-    pub pretrained: bool,
-    /// File with the backbone's weights (`.pth`, `.safetensors`); empty = random ones.
-    pub pretrain_path: PathBuf,
-}
-
-/// `[input]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InputSection {
-    /// Height and width of training images.
-    pub size_train: [usize; 2],
-    /// Height and width of query and gallery images.
-    pub size_test: [usize; 2],
-    /// Probability of a horizontal flip.
-    pub prob: f64,
-    /// Probability of random erasing.
-    pub re_prob: f64,
-    /// Mean per channel, of values in 0..1.
-    pub pixel_mean: [f32; 3],
-    /// Standard deviation per channel.
-    pub pixel_std: [f32; 3],
-    /// Zero pixels around the image before the random crop.
-    pub padding: usize,
-    /// Largest image that is decoded, in pixels.
-    pub max_pixels: u64,
-}
-
-/// `[datasets]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DatasetSection {
-    /// Layout: `market1501`, `dukemtmcreid`, `folder`, `manifest`; empty = recognised.
-    pub names: String,
-    /// The dataset's folder (or manifest file).
-    pub root_dir: PathBuf,
-    /// Layout `folder`: regular expression on the file name whose one group is the camera.
-    pub camera_pattern: String,
-    /// Layout `folder` without splits: share of the identities kept for testing.
-    pub holdout: f64,
-}
-
-/// `[dataloader]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DataloaderSection {
-    /// Decoding threads; 0 = one per core.
-    pub num_workers: usize,
-    /// Images per identity in a batch (K).
-    pub num_instance: usize,
-    /// Identities with fewer than K images: repeat images (true) or fill with mock ones (false).
-    pub use_resampling: bool,
-}
-
-/// `[solver]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SolverSection {
-    /// `ctl` (with the centroid triplet loss) or `base` (without).
-    pub method: String,
-    /// Epochs.
-    pub max_epochs: usize,
-    /// Identities per batch (P); images per batch are P × K.
-    pub ims_per_batch: usize,
-    /// Adam's rate after the warm-up.
-    pub base_lr: f64,
-    /// Coupled L2 on every trainable tensor but the centres.
-    pub weight_decay: f64,
-    /// Margin of both triplet losses.
-    pub margin: f64,
-    /// Soft margin `log(1 + exp(ap − an))` instead.
-    pub soft_margin: bool,
-    /// `euclidean` or `cosine`: in the triplet losses and in evaluation.
-    pub distance_func: String,
-    /// ε of the cross entropy.
-    pub label_smoothing: f64,
-    /// SGD rate of the class centres.
-    pub center_lr: f64,
-    /// Weight of the centre loss.
-    pub center_loss_weight: f64,
-    /// Weight of the cross entropy.
-    pub query_xent_weight: f64,
-    /// Weight of the triplet loss.
-    pub query_contrastive_weight: f64,
-    /// Weight of the centroid triplet loss.
-    pub centroid_contrastive_weight: f64,
-    /// `multistep_lr` or `cosine_annealing`.
-    pub lr_scheduler_name: String,
-    /// Epochs at which `multistep_lr` multiplies the rate by `gamma`.
-    pub lr_steps: Vec<usize>,
-    /// Factor of `multistep_lr`.
-    pub gamma: f64,
-    /// Last rate of `cosine_annealing`.
-    pub min_lr: f64,
-    /// Linear warm-up.
-    pub use_warmup_lr: bool,
-    /// Its epochs.
-    pub warmup_epochs: usize,
-    /// Evaluate every n epochs (and at the end); 0 = only at the end.
-    pub eval_period: usize,
-}
-
-/// `[test]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TestSection {
-    /// Images per forward pass when embedding.
-    pub ims_per_batch: usize,
-    /// L2-normalise before distances.
-    pub feat_norm: bool,
-    /// Camera rule of the evaluations during training: `market`, `cross`, `any`.
-    pub cameras: String,
+    /// What there is to say about the settings read: keys without effect, devices that are missing.
+    #[serde(skip)]
+    pub notes: Vec<String>,
 }
 
 impl Default for Experiment {
     fn default() -> Experiment {
         Experiment {
             seed: 0,
+            repeats: 1,
             device: "cpu".to_owned(),
+            use_mixed_precision: false,
             output_dir: PathBuf::new(),
-            model: ModelSection {
-                name: "resnet50".to_owned(),
-                last_stride: 1,
-                stem_relu: false,
-                pretrained: true,
-                pretrain_path: PathBuf::new(),
-            },
-            input: InputSection {
-                size_train: [256, 128],
-                size_test: [256, 128],
-                prob: 0.5,
-                re_prob: 0.5,
-                pixel_mean: [0.485, 0.456, 0.406],
-                pixel_std: [0.229, 0.224, 0.225],
-                padding: 10,
-                max_pixels: centroids_data::DEFAULT_MAX_PIXELS,
-            },
-            datasets: DatasetSection {
-                names: String::new(),
-                root_dir: PathBuf::new(),
-                camera_pattern: String::new(),
-                holdout: centroids_data::DEFAULT_HOLDOUT,
-            },
-            dataloader: DataloaderSection { num_workers: 0, num_instance: 4, use_resampling: true },
-            solver: SolverSection {
-                method: "ctl".to_owned(),
-                max_epochs: 120,
-                ims_per_batch: 64,
-                base_lr: 1e-4,
-                weight_decay: 5e-4,
-                margin: 0.5,
-                soft_margin: false,
-                distance_func: "euclidean".to_owned(),
-                label_smoothing: 0.1,
-                center_lr: 0.5,
-                center_loss_weight: 5e-4,
-                query_xent_weight: 1.0,
-                query_contrastive_weight: 1.0,
-                centroid_contrastive_weight: 1.0,
-                lr_scheduler_name: "multistep_lr".to_owned(),
-                lr_steps: vec![40, 70],
-                gamma: 0.1,
-                min_lr: 0.0,
-                use_warmup_lr: true,
-                warmup_epochs: 10,
-                eval_period: 5,
-            },
-            test: TestSection { ims_per_batch: 128, feat_norm: true, cameras: "market".to_owned() },
+            model: ModelSection::default(),
+            input: InputSection::default(),
+            datasets: DatasetSection::default(),
+            dataloader: DataloaderSection::default(),
+            solver: SolverSection::default(),
+            test: TestSection::default(),
+            notes: Vec::new(),
         }
     }
 }
 
 impl Experiment {
-    /// Reads a TOML file over the defaults. Relative paths are meant from the working folder, as on
-    /// a command line.
+    /// Reads a TOML file, or a YAML file (`.yml`, `.yaml`), over the defaults. Relative paths are
+    /// meant from the working folder, as on a command line.
     ///
     /// # Errors
     /// A missing or malformed file, an unknown key (with the nearest known one), a wrong type.
     pub fn read(path: &Path) -> Result<Experiment, Error> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        Experiment::parse(&text)
-            .map_err(|source| Error::Config { path: path.to_owned(), source: source.into() })
+        let yaml =
+            path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml");
+        let experiment =
+            if yaml { Experiment::parse_yaml(&text) } else { Experiment::parse(&text) };
+        experiment.map_err(|source| Error::Config { path: path.to_owned(), source: source.into() })
     }
 
-    /// [`Experiment::read`] from text.
+    /// [`Experiment::read`] from TOML.
     ///
     /// # Errors
     /// See there.
     pub fn parse(text: &str) -> Result<Experiment, Error> {
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| Error::Toml {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| Error::Syntax {
+            format: "TOML",
+            reason: error.to_string().trim_end().to_owned(),
+        })?;
+        Experiment::default().overlaid(&table)
+    }
+
+    /// [`Experiment::read`] from YAML.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn parse_yaml(text: &str) -> Result<Experiment, Error> {
+        let table: toml::Table = serde_saphyr::from_str(text).map_err(|error| Error::Syntax {
+            format: "YAML",
             reason: error.to_string().trim_end().to_owned(),
         })?;
         Experiment::default().overlaid(&table)
@@ -253,15 +130,18 @@ impl Experiment {
     /// # Errors
     /// What TOML cannot hold: paths that are not UTF-8, numbers above `i64::MAX`.
     pub fn to_toml(&self) -> Result<String, Error> {
-        toml::to_string(self).map_err(|error| Error::Toml { reason: error.to_string() })
+        toml::to_string(self)
+            .map_err(|error| Error::Syntax { format: "TOML", reason: error.to_string() })
     }
 
-    fn overlaid(&self, table: &toml::Table) -> Result<Experiment, Error> {
-        let mut all = toml::Table::try_from(self)
-            .map_err(|error| Error::Toml { reason: error.to_string() })?;
-        overlay::apply(&mut all, table)?;
-        all.try_into()
-            .map_err(|error: toml::de::Error| Error::Toml { reason: error.message().to_owned() })
+    fn overlaid(mut self, table: &toml::Table) -> Result<Experiment, Error> {
+        let mut notes = std::mem::take(&mut self.notes);
+        let wrong = |reason: String| Error::Syntax { format: "TOML", reason };
+        let mut all = toml::Table::try_from(&self).map_err(|error| wrong(error.to_string()))?;
+        notes.extend(overlay::apply(&mut all, table)?);
+        let experiment: Experiment =
+            all.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+        Ok(Experiment { notes, ..experiment })
     }
 }
 
@@ -298,7 +178,7 @@ mod tests {
     fn mistakes_are_named() {
         let message = |text: &str| Experiment::parse(text).unwrap_err().to_string();
         assert!(message("[solver]\nbase_lrr = 1.0").contains("`solver.base_lr`"));
-        assert!(message("[sovler]\nbase_lr = 1.0").contains("`solver`"));
+        assert!(message("[sovler]\nbase_lr = 1.0").contains("`solver.base_lr`"));
         assert!(message("[solver]\nbase_lr = \"fast\"").contains("solver.base_lr"));
         assert!(message("[solver]\nmax_epochs = 1.5").contains("whole number"));
         assert!(message("[solver]\nmax_epochs = -1").contains("max_epochs"));
@@ -307,5 +187,43 @@ mod tests {
         assert!(message("[solver]\n[SOLVER]\n").contains("twice"));
         assert!(message("solver = 3").contains("`solver`"));
         assert!(Experiment::default().with_pairs(&["SEED"]).is_err());
+        assert!(message("[model.name]\nx = 1").contains("`model.name.x`"));
+        assert!(message("GPU_IDS = [0, 1]").contains("one device"));
+        assert!(message("[solver]\noptimizer_name = \"SGD\"").contains("\"Adam\""));
+        let yaml = |text: &str| Experiment::parse_yaml(text).unwrap_err().to_string();
+        assert!(yaml("SOLVER:\n  BASE_LRR: 1").contains("`solver.base_lr`"));
+        assert!(yaml("SOLVER: [").contains("not valid YAML"));
+        assert!(yaml("- 1").contains("not valid YAML"));
+    }
+
+    /// Both files of the reference have these keys; it wrote the numbers so that PyYAML reads texts.
+    #[test]
+    fn the_references_yaml_is_read() {
+        let text = "MODEL:\n  PRETRAIN_PATH: './models/resnet50-19c8e357.pth'\n  NAME: resnet50\n  \
+                    BACKBONE_EMB_SIZE: 2048\n  KEEP_CAMID_CENTROIDS: False\nINPUT:\n  SIZE_TRAIN: \
+                    [320, 320]\nDATASETS:\n  NAMES: ('market1501', 'msmt17')\nSOLVER:\n  BASE_LR: \
+                    1e-4\n  LR_STEPS: (40, 60)\n  MOMENTUM: 0.9\n  OPTIMIZER_NAME: Adam\n\
+                    REPRODUCIBLE_NUM_RUNS: 3\nREPRODUCIBLE_SEED: 7\nTEST:\n  VISUALIZE: \"no\"\n";
+        let experiment = Experiment::parse_yaml(text).unwrap();
+        assert_eq!((experiment.repeats, experiment.seed), (3, 7));
+        assert_eq!(experiment.input.size_train, [320, 320]);
+        assert_eq!((experiment.solver.base_lr, experiment.solver.lr_steps), (1e-4, vec![40, 60]));
+        assert_eq!(experiment.datasets.names, "market1501,msmt17");
+        assert!(!experiment.model.keep_camid_centroids && !experiment.test.visualize);
+        assert_eq!(experiment.notes.len(), 1, "{:?}", experiment.notes);
+        assert!(experiment.notes[0].contains("solver.momentum"));
+    }
+
+    #[test]
+    fn a_text_stays_one_where_a_text_is_wanted() {
+        let pairs =
+            ["OUTPUT_DIR", "2024", "DATASETS.NAMES", "'DukeMTMC-reID'", "TEST.VISUALIZE", "yes"];
+        let more = ["SOLVER.BASE_LR", "1.", "SOLVER.MARGIN", ".5", "DATALOADER.DROP_LAST", "False"];
+        let experiment =
+            Experiment::default().with_pairs(&pairs).unwrap().with_pairs(&more).unwrap();
+        assert_eq!(experiment.output_dir, Path::new("2024"));
+        assert_eq!(experiment.datasets.names, "DukeMTMC-reID");
+        assert_eq!((experiment.solver.base_lr, experiment.solver.margin), (1.0, 0.5));
+        assert!(experiment.test.visualize && experiment.notes[0].contains("drop_last"));
     }
 }

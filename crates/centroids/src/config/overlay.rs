@@ -1,34 +1,47 @@
-//! Laying a user's table over the complete default one, with errors that name the key.
+//! Laying a user's settings over the complete default ones, with errors that name the key.
 
 use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
+use super::reference::{self, Meaning};
 use crate::Error;
 
 /// Lists whose length is free; the others are sizes and channels.
 const OF_ANY_LENGTH: [&str; 1] = ["solver.lr_steps"];
 
-/// Replaces the values of `all` by those of `user`; keys are compared in lower case.
-pub(super) fn apply(all: &mut Table, user: &Table) -> Result<(), Error> {
-    let known = keys(all, "");
-    merge(all, user, "", &known)
+/// Replaces the values of `all` by those of `user`, whose keys may be in upper case and the
+/// reference's. Returns what there is to say about them.
+pub(super) fn apply(all: &mut Table, user: &Table) -> Result<Vec<String>, Error> {
+    let known = flat(all, "").into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    let (mut seen, mut notes) = (BTreeSet::new(), Vec::new());
+    for (key, value) in flat(user, "") {
+        if !seen.insert(key.clone()) {
+            return Err(Error::KeyTwice { key });
+        }
+        match reference::meaning(&key, value)? {
+            Meaning::Setting => set(all, &key, value, &known)?,
+            Meaning::Other(name, value) => set(all, name, &value, &known)?,
+            Meaning::Nothing(note) => notes.extend(note),
+        }
+    }
+    Ok(notes)
 }
 
-/// A table of the one dotted `key`.
+/// A table of the one dotted `key`, its value as it was typed.
 pub(super) fn pair(key: &str, value: &str) -> Table {
     let (parents, last) = match key.rsplit_once('.') {
         Some((parents, last)) => (parents.split('.').rev().collect(), last),
         None => (Vec::new(), key),
     };
-    let innermost = Table::from_iter([(last.to_owned(), literal(value))]);
+    let innermost = Table::from_iter([(last.to_owned(), Value::String(value.to_owned()))]);
     parents.into_iter().fold(innermost, |inner, parent| {
         Table::from_iter([(parent.to_owned(), Value::Table(inner))])
     })
 }
 
 /// A TOML or Python literal; what is neither is a string.
-fn literal(text: &str) -> Value {
+pub(super) fn literal(text: &str) -> Value {
     let python = match text.trim() {
         "True" => "true".to_owned(),
         "False" => "false".to_owned(),
@@ -42,34 +55,55 @@ fn literal(text: &str) -> Value {
     value.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-fn merge(all: &mut Table, user: &Table, prefix: &str, known: &[String]) -> Result<(), Error> {
-    let mut seen = BTreeSet::new();
-    for (key, value) in user {
-        if !seen.insert(key.to_lowercase()) {
-            return Err(Error::KeyTwice { key: format!("{prefix}{}", key.to_lowercase()) });
-        }
+/// Every key of a table, dotted and in lower case, and its value; sections without their keys too,
+/// where they have none.
+fn flat<'a>(table: &'a Table, prefix: &str) -> Vec<(String, &'a Value)> {
+    let mut all = Vec::new();
+    for (key, value) in table {
         let full = format!("{prefix}{}", key.to_lowercase());
-        let Some(old) = all.get_mut(&key.to_lowercase()) else {
-            let nearest = nearest(&full, known);
-            return Err(Error::UnknownKey { key: full, nearest });
-        };
-        match (old, value) {
-            (Value::Table(old), Value::Table(value)) => {
-                merge(old, value, &format!("{full}."), known)?;
+        match value {
+            Value::Table(table) if !table.is_empty() => {
+                all.extend(flat(table, &format!("{full}.")))
             }
-            (old, value) => *old = coerced(&full, old, value)?,
+            value => all.push((full, value)),
         }
     }
+    all
+}
+
+/// Sets one key of the complete table.
+fn set(all: &mut Table, key: &str, value: &Value, known: &[String]) -> Result<(), Error> {
+    let unknown = || Error::UnknownKey { key: key.to_owned(), nearest: nearest(key, known) };
+    let (parents, last) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut section = all;
+    for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
+        section = section.get_mut(parent).and_then(Value::as_table_mut).ok_or_else(unknown)?;
+    }
+    let old = section.get_mut(last).ok_or_else(unknown)?;
+    *old = coerced(key, old, value)?;
     Ok(())
 }
 
-/// `value`, if it can stand where `old` stands; whole numbers may stand for others.
+/// `value`, if it can stand where `old` stands. Whole numbers may stand for others, a text for what
+/// it reads as, a list of texts for a text.
 fn coerced(key: &str, old: &Value, value: &Value) -> Result<Value, Error> {
     let wrong = |expected: &str| {
         let (key, found) = (key.to_owned(), value.to_string());
         Err(Error::WrongType { key, expected: expected.to_owned(), found })
     };
     match (old, value) {
+        (Value::String(_), Value::String(text)) => Ok(match literal(text) {
+            quoted @ Value::String(_) => quoted,
+            list @ Value::Array(_) if key == "datasets.names" => coerced(key, old, &list)?,
+            _ => value.clone(),
+        }),
+        (Value::String(_), Value::Array(names)) if names.iter().all(Value::is_str) => {
+            let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+            Ok(Value::String(names.join(",")))
+        }
+        (_, Value::String(text)) if !typed(old, text).is_str() => {
+            coerced(key, old, &typed(old, text))
+        }
         (Value::Float(_), Value::Integer(whole)) => Ok(Value::Float(*whole as f64)),
         (Value::Integer(_), Value::Integer(whole)) if *whole < 0 => {
             wrong("a whole number from 0 up")
@@ -96,20 +130,19 @@ fn coerced(key: &str, old: &Value, value: &Value) -> Result<Value, Error> {
     }
 }
 
-/// Every key and section of a table, dotted.
-fn keys(table: &Table, prefix: &str) -> Vec<String> {
-    let inner = |(key, value): (&String, &Value)| {
-        let full = format!("{prefix}{key}");
-        let below = match value {
-            Value::Table(table) => keys(table, &format!("{full}.")),
-            _ => Vec::new(),
-        };
-        std::iter::once(full).chain(below).collect::<Vec<_>>()
-    };
-    table.iter().flat_map(inner).collect()
+/// What a text reads as where a value like `old` is wanted.
+fn typed(old: &Value, text: &str) -> Value {
+    match (old, text.trim().to_lowercase().as_str()) {
+        (Value::Boolean(_), "yes") => Value::Boolean(true),
+        (Value::Boolean(_), "no") => Value::Boolean(false),
+        (Value::Float(_), number) => number.parse().map_or_else(|_| literal(text), Value::Float),
+        _ => literal(text),
+    }
 }
 
 fn nearest(key: &str, known: &[String]) -> String {
     let likeness = |other: &&String| (strsim::jaro_winkler(key, other) * 1e9) as u64;
-    known.iter().max_by_key(likeness).cloned().unwrap_or_default()
+    let sections = known.iter().filter_map(|key| key.split_once('.')).map(|(section, _)| section);
+    let all: Vec<String> = known.iter().cloned().chain(sections.map(str::to_owned)).collect();
+    all.iter().max_by_key(likeness).cloned().unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use centroids_core::{CameraRule, CentroidOf, Distance, Metric};
+use centroids_core::{CameraRule, CentroidOf, Distance, Metric, Unit};
 use centroids_data::{DatasetSource, InputSpec, Layout, TrainTransform};
 use centroids_model::loss::{self, LossConfig, Margin, Method};
 use centroids_model::{
@@ -12,6 +12,7 @@ use centroids_model::{
 
 use super::Experiment;
 use crate::Error;
+use crate::pipeline::Question;
 
 impl Experiment {
     /// Checks every value that can be checked without looking at the images.
@@ -22,12 +23,15 @@ impl Experiment {
         self.train_config()?;
         self.metric()?;
         self.cameras()?;
+        self.monitor()?;
         self.parse_device()?;
         positive("test.ims_per_batch", self.test.ims_per_batch)?;
+        positive("repeats", self.repeats)?;
         for (key, path) in [
             ("datasets.root_dir", &self.datasets.root_dir),
             ("output_dir", &self.output_dir),
             ("model.pretrain_path", &self.model.pretrain_path),
+            ("datasets.json_train_path", &self.datasets.json_train_path),
         ] {
             if path.to_str().is_none() {
                 return Err(setting(
@@ -37,7 +41,7 @@ impl Experiment {
                 ));
             }
         }
-        if i64::try_from(self.seed).is_err() {
+        if i64::try_from(self.seed.saturating_add(self.repeats as u64)).is_err() {
             let reason = format!("must be at most {}, the largest number TOML holds", i64::MAX);
             return Err(setting("seed", self.seed, &reason));
         }
@@ -89,6 +93,21 @@ impl Experiment {
     /// An unknown rule.
     pub fn cameras(&self) -> Result<CameraRule, Error> {
         Ok(self.test.cameras.parse()?)
+    }
+
+    /// What the evaluations during training ask: images, then identities by their nearest image and by
+    /// their centroid.
+    ///
+    /// # Errors
+    /// An unknown camera rule.
+    pub fn questions(&self) -> Result<Vec<Question>, Error> {
+        let images = self.cameras()?;
+        let identities = if self.model.keep_camid_centroids { images } else { CameraRule::Any };
+        Ok(vec![
+            Question::Protocol(Unit::Instance, images),
+            Question::Protocol(Unit::Nearest, identities),
+            Question::Protocol(Unit::Centroid, identities),
+        ])
     }
 
     /// File of the weights that training starts from, unless they are random.
@@ -229,7 +248,7 @@ impl Experiment {
     }
 }
 
-fn setting(key: &'static str, value: impl ToString, reason: &str) -> Error {
+pub(super) fn setting(key: &'static str, value: impl ToString, reason: &str) -> Error {
     Error::Setting { key, value: value.to_string(), reason: reason.to_owned() }
 }
 

@@ -22,12 +22,7 @@ pub struct ModelFile {
 /// # Errors
 /// A path that is neither, or a broken checkpoint.
 pub fn open_model(path: &Path, device: &Device) -> Result<ModelFile, Error> {
-    let path = if path.is_dir() {
-        let run = RunDir::open(path)?;
-        if run.best().is_file() { run.best() } else { run.last() }
-    } else {
-        path.to_owned()
-    };
+    let path = if path.is_dir() { RunDir::open(path)?.model() } else { path.to_owned() };
     let checkpoint = Checkpoint::load(&path)?;
     Ok(ModelFile {
         embedder: Embedder::from_checkpoint(&checkpoint, device)?,

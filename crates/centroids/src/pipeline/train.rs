@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use centroids_core::{CamId, CameraRule, Pid, Report, Unit};
+use centroids_core::{CamId, CameraRule, Pid, Report};
 use centroids_data::{Dataset, ImageRecord, Split};
 use centroids_model::weights::{BackboneImport, StateDict};
 use centroids_model::{Checkpoint, EpochEnd, EpochMetrics, StepReport, Trainer};
 
-use super::{Question, embed_records, evaluate_all};
+use super::{embed_records, evaluate_all};
 use crate::{Error, Experiment, RunDir};
 
 /// How a training came to its end.
@@ -26,6 +26,15 @@ pub enum Outcome {
 /// What happens during a training.
 #[derive(Debug)]
 pub enum TrainEvent<'a> {
+    /// One of several runs begins.
+    Run {
+        /// Its number, from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// Its seed.
+        seed: u64,
+    },
     /// The backbone starts from pretrained weights.
     Pretrained(&'a BackboneImport),
     /// The dataset is read and the model made.
@@ -58,7 +67,7 @@ pub enum TrainEvent<'a> {
         epoch: usize,
         /// Instance, nearest, centroid.
         reports: &'a [Report],
-        /// Whether its instance mAP is the highest so far.
+        /// Whether it is the best so far, by the experiment's monitor.
         best: bool,
     },
 }
@@ -248,11 +257,14 @@ impl Training<'_, '_> {
     fn evaluate(&mut self, stop: &AtomicBool) -> Result<Vec<Report>, Error> {
         let epoch = self.trainer.epoch() - 1;
         let reports = self.reports(stop)?;
-        let best = reports.first().map(|report| report.map) > self.run.best_map()?;
+        let monitor = self.experiment.monitor()?;
+        let value = monitor.value(&reports);
+        let others = self.run.monitored()?;
+        let best = value.is_some_and(|value| monitor.is_best(value, &others));
         if best {
             self.save(&self.run.best())?;
         }
-        self.run.log_evaluation(epoch, &reports)?;
+        self.run.log_evaluation(epoch, value, &reports)?;
         (self.observer)(TrainEvent::Evaluated { epoch, reports: &reports, best });
         Ok(reports)
     }
@@ -307,7 +319,5 @@ fn reports(
     };
     let query = embed(Split::Query, 0)?;
     let gallery = embed(Split::Gallery, dataset.query.len())?;
-    let units = [Unit::Instance, Unit::Nearest, Unit::Centroid];
-    let questions = Question::grid(&units, &[experiment.cameras()?]);
-    evaluate_all(&query, &gallery, &questions, &experiment.metric()?)
+    evaluate_all(&query, &gallery, &experiment.questions()?, &experiment.metric()?)
 }
