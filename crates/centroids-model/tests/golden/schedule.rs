@@ -3,7 +3,7 @@
 use centroids_model::{Decay, Schedule};
 use serde_json::Value;
 
-use crate::support::{Checks, section};
+use crate::support::{Checks, beside_golden, section};
 
 fn schedule(entry: &Value, defaults: &Value) -> Schedule {
     let option = |name: &str| {
@@ -48,5 +48,35 @@ fn learning_rates_equal_the_reference() {
             checks.close(&what, &[schedule.lr(epoch)], &[lr], 1e-12 * lr);
         }
     }
+    checks.finish();
+}
+
+/// The reference logs the scheduler's rate before its warm-up has set it: epoch 0 shows the base
+/// rate, and each epoch of the warm-up after it the rate of the epoch before.
+fn logged(schedule: &Schedule, epoch: usize) -> f64 {
+    match epoch {
+        0 => schedule.base_lr,
+        lagging if lagging < schedule.warmup_epochs => schedule.lr(epoch - 1),
+        _ => schedule.lr(epoch),
+    }
+}
+
+/// Nine public runs of the reference of 120 epochs each; columns run, dataset, amp, epoch, lr, ….
+#[test]
+fn learning_rates_equal_the_public_logs() {
+    let Some(text) = beside_golden("reference-curves.csv") else {
+        return;
+    };
+    let decay = Decay::MultiStep { milestones: vec![40, 70], gamma: 0.1 };
+    let schedule = Schedule { base_lr: 3.5e-4, warmup_epochs: 10, decay };
+    let (mut checks, mut epochs) = (Checks::default(), 0);
+    for line in text.lines().skip(1) {
+        let columns: Vec<&str> = line.split(',').collect();
+        let (epoch, lr) = (columns[3].parse().unwrap(), columns[4].parse::<f64>().unwrap());
+        let what = format!("{} epoch {epoch}", columns[0]);
+        checks.close(&what, &[logged(&schedule, epoch)], &[lr], 1e-12 * lr);
+        epochs += 1;
+    }
+    assert_eq!(epochs, 9 * 120);
     checks.finish();
 }

@@ -15,6 +15,21 @@ pub struct Section {
     pub manifest: Value,
 }
 
+fn root() -> PathBuf {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
+    std::env::var_os("CENTROIDS_GOLDEN").map_or(default, PathBuf::from)
+}
+
+/// A text file in the folder above the sections, or `None` (said on stderr) when it is absent.
+pub fn beside_golden(name: &str) -> Option<String> {
+    let path = root().parent()?.join(name);
+    let text = std::fs::read_to_string(&path).ok();
+    if text.is_none() {
+        eprintln!("skipped: {} not found", path.display());
+    }
+    text
+}
+
 /// The section, or `None` (said on stderr) when the golden folder is absent.
 pub fn section(name: &str) -> Option<Section> {
     section_by(name, "manifest.json")
@@ -22,9 +37,7 @@ pub fn section(name: &str) -> Option<Section> {
 
 /// A section whose manifest has a name of its own.
 pub fn section_by(name: &str, manifest: &str) -> Option<Section> {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
-    let root = std::env::var_os("CENTROIDS_GOLDEN").map_or(default, PathBuf::from);
-    let dir = root.join(name);
+    let dir = root().join(name);
     if !dir.is_dir() {
         eprintln!("skipped: golden vectors not found at {}", dir.display());
         return None;
