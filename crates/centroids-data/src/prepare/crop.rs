@@ -64,7 +64,8 @@ impl Outcome {
 /// Crops all; outcomes in the order of the jobs, `None` when broken off. Counts them in `report`.
 ///
 /// # Errors
-/// When a file cannot be written; with `strict`, when a picture is missing or broken.
+/// When a file cannot be written or nothing can be used; with `strict`, when a picture is missing
+/// or broken.
 pub(super) fn crop_all(
     jobs: &Arc<Vec<CropJob>>,
     options: CropOptions,
@@ -89,6 +90,12 @@ pub(super) fn crop_all(
     report.tidy();
     if options.strict {
         report.check_complete()?;
+    }
+    if !outcomes.iter().any(Outcome::is_there) {
+        let first = jobs.first().map_or(&report.images, |job| &job.source);
+        let count = outcomes.len();
+        let problem = format!("none of {count} listed pictures can be used, this one first");
+        return Err(Error::layout(first, problem + ": check lists and pictures"));
     }
     Ok(Some(outcomes))
 }

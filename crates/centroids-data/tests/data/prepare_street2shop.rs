@@ -291,6 +291,17 @@ fn hostile_metadata_is_one_clear_error() {
 }
 
 #[test]
+fn photos_of_which_none_is_listed_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path());
+    write_red_on_blue(&folder.path().join("others/000777777.jpg"), [9, 9], [0; 4]);
+    let others = Street2ShopOptions { images: "others".into(), ..options(folder.path()) };
+    let error = prepare_street2shop(&others, &mut go_on).unwrap_err();
+    assert_says(&error, &["others", "000000003.jpg", "none of 11 listed pictures"]);
+    assert!(!folder.path().join("lists/reid/train_coco_reid.json").exists());
+}
+
+#[test]
 fn lists_may_lie_in_the_metadata_folder_itself() {
     let folder = tempfile::tempdir().unwrap();
     dataset(folder.path());
