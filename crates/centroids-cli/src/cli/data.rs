@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::{LayoutArgs, PrepareArgs};
 
-/// Look at a dataset, make one, or prepare a public one
+/// Look at a dataset, or make one, or prepare a public one
 ///
 /// Examples:
 ///   centroids data inspect data/market1501
