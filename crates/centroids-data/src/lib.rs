@@ -24,6 +24,7 @@
 //! - [`train_batches`] and [`embed_batches`] do both on threads that work ahead; what they deliver
 //!   depends on the seed only.
 //! - [`write_rank_sheet`] shows search results as a picture.
+//! - [`prepare`] makes public datasets ready: pictures as JPEG, boxes cut out, COCO-style lists.
 //! - [`synth`] makes a whole dataset out of nothing: a catalogue of drawn products seen by several
 //!   cameras.
 //!
@@ -72,6 +73,8 @@ mod sampler;
 mod batch;
 mod loader;
 mod ordered_workers;
+
+pub mod prepare;
 
 pub mod synth;
 

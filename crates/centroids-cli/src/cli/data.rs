@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use centroids::data::synth::SynthConfig;
 use clap::{Args, Subcommand};
 
-use super::LayoutArgs;
+use super::{LayoutArgs, PrepareArgs};
 
-/// Look at a dataset, or make one
+/// Look at a dataset, or make one, or prepare a public one
 ///
 /// Examples:
 ///   centroids data inspect data/market1501
 ///   centroids data synth data/catalogue
+///   centroids data prepare deepfashion data/consumer_to_shop
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct DataArgs {
@@ -23,6 +24,7 @@ pub(crate) struct DataArgs {
 pub(crate) enum DataCommand {
     Inspect(InspectArgs),
     Synth(SynthArgs),
+    Prepare(PrepareArgs),
 }
 
 /// Show identities, images and cameras of every split, and everything odd

@@ -5,6 +5,7 @@ mod data;
 mod demo;
 mod embed;
 mod evaluate;
+mod prepare;
 mod search;
 mod shared;
 mod train;
@@ -16,6 +17,9 @@ pub(crate) use data::{DataArgs, DataCommand, InspectArgs, SynthArgs};
 pub(crate) use demo::{DemoArgs, DemoOptions};
 pub(crate) use embed::EmbedArgs;
 pub(crate) use evaluate::EvaluateArgs;
+pub(crate) use prepare::{
+    DeepfashionArgs, JpgArgs, PrepareArgs, PrepareCommand, SizeArgs, Street2shopArgs, WorkArgs,
+};
 pub(crate) use search::SearchArgs;
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
 pub(crate) use train::TrainArgs;

@@ -14,6 +14,7 @@ pub(crate) fn run(arguments: DataArgs, output: &Output) -> anyhow::Result<ExitCo
     match arguments.command {
         DataCommand::Inspect(arguments) => inspect(&arguments, output)?,
         DataCommand::Synth(arguments) => synth(&arguments, output)?,
+        DataCommand::Prepare(arguments) => return super::prepare::run(arguments, output),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,5 +5,6 @@ pub(crate) mod data;
 pub(crate) mod demo;
 pub(crate) mod embed;
 pub(crate) mod evaluate;
+pub(crate) mod prepare;
 pub(crate) mod search;
 pub(crate) mod train;

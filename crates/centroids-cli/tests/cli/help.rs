@@ -1,7 +1,7 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 10] = [
+const COMMANDS: [(&[&str], &str); 14] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
@@ -10,6 +10,10 @@ const COMMANDS: [(&[&str], &str); 10] = [
     (&["data"], "Look at a dataset, or make one"),
     (&["data", "inspect"], "centroids data inspect data/"),
     (&["data", "synth"], "centroids data synth data/"),
+    (&["data", "prepare"], "centroids data prepare deepfashion data/"),
+    (&["data", "prepare", "jpg"], "centroids data prepare jpg photos photos_jpg"),
+    (&["data", "prepare", "street2shop"], "centroids data prepare street2shop data/"),
+    (&["data", "prepare", "deepfashion"], "centroids data prepare deepfashion data/"),
     (&["demo"], "Make a catalogue, train on it, evaluate"),
     (&["completions"], "centroids completions bash"),
 ];

@@ -26,6 +26,9 @@ mod layers;
 /// embed → search → evaluate.
 mod pipeline;
 
+/// `data prepare`.
+mod prepare;
+
 /// Other vector units and other numbers of threads.
 mod processors;
 

@@ -20,5 +20,10 @@ mod loaders;
 /// The procedural catalogue.
 mod catalogue;
 
+/// `prepare`: other datasets and folders made ready.
+mod prepare_deepfashion;
+mod prepare_jpg;
+mod prepare_street2shop;
+
 /// Where vectors lie and how to write pictures.
 mod support;

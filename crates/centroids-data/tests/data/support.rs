@@ -1,7 +1,9 @@
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use centroids_data::RgbImage;
+use centroids_data::{DEFAULT_MAX_PIXELS, RgbImage, decode_file};
 use image::{DynamicImage, ImageFormat};
 use serde_json::Value;
 
@@ -68,5 +70,71 @@ pub(crate) fn assert_says(error: &centroids_data::Error, parts: &[&str]) {
     assert_eq!(message.lines().count(), 1, "{message}");
     for part in parts {
         assert!(message.contains(part), "`{part}` missing in: {message}");
+    }
+}
+
+/// Red on blue: where the red is tells what was cut out.
+pub(crate) const RED: [u8; 3] = [200, 10, 30];
+
+/// A blue PNG of `size` = width, height with a red rectangle `[x1, y1, x2, y2]`, under any name.
+pub(crate) fn write_red_on_blue(path: &Path, [width, height]: [usize; 2], red: [usize; 4]) {
+    let mut picture = RgbImage { width, height, pixels: [10, 20, 220].repeat(width * height) };
+    let [x1, y1, x2, y2] = red;
+    for y in y1..y2 {
+        for x in x1..x2 {
+            picture.pixels[(y * width + x) * 3..][..3].copy_from_slice(&RED);
+        }
+    }
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, encode(&picture, ImageFormat::Png)).unwrap();
+}
+
+/// Asserts that a picture is white but for a red rectangle `[x1, y1, x2, y2]`; where that lies on
+/// the grid of 8×8 blocks a JPEG keeps it sharp.
+pub(crate) fn assert_red_on_white(path: &Path, size: [usize; 2], red: [usize; 4]) {
+    let picture = decode_file(path, DEFAULT_MAX_PIXELS).unwrap();
+    assert_eq!([picture.width, picture.height], size, "{}", path.display());
+    let [x1, y1, x2, y2] = red;
+    for (i, pixel) in picture.pixels.chunks_exact(3).enumerate() {
+        let (x, y) = (i % picture.width, i / picture.width);
+        let inside = (x1..x2).contains(&x) && (y1..y2).contains(&y);
+        let wanted = if inside { RED } else { [255; 3] };
+        let off = std::iter::zip(pixel, wanted).map(|(a, b)| a.abs_diff(b)).max();
+        assert!(off <= Some(4), "{} at {x}, {y}: {pixel:?}, not {wanted:?}", path.display());
+    }
+}
+
+/// The content of every file below a folder, by its path in there.
+pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in next.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => open.push(path),
+                false => {
+                    let name = path.strip_prefix(folder).unwrap().to_owned();
+                    files.insert(name, fs::read(&path).unwrap());
+                }
+            }
+        }
+    }
+    files
+}
+
+/// A progress that never ends the work.
+pub(crate) fn go_on(_: &'static str, _: usize, _: usize) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// A progress that ends the stage `what` after some jobs.
+pub(crate) fn stop_at(
+    what: &'static str,
+    after: usize,
+) -> impl FnMut(&'static str, usize, usize) -> ControlFlow<()> {
+    move |stage, done, _| match stage == what && done >= after {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
     }
 }
