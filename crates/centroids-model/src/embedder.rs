@@ -60,6 +60,16 @@ impl Embedder {
         Ok(Embedder::new(model, checkpoint.backbone, checkpoint.input))
     }
 
+    /// The model.
+    pub(crate) fn model(&self) -> &ReidModel {
+        &self.model
+    }
+
+    /// The network under the pooling.
+    pub fn backbone(&self) -> BackboneOptions {
+        self.backbone
+    }
+
     /// Dimension of an embedding.
     pub fn dim(&self) -> usize {
         self.backbone.backbone.channels()

@@ -100,7 +100,8 @@ impl Conv2d {
         Conv2d { depthwise: true, ..Conv2d::new(1, channels, kernel, stride, device) }
     }
 
-    fn convolution(&self) -> Convolution {
+    /// Stride, padding and grouping.
+    pub(crate) fn convolution(&self) -> Convolution {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         Convolution { stride, padding, depthwise: self.depthwise }
     }
@@ -155,7 +156,8 @@ impl BatchNorm {
         y
     }
 
-    fn frozen(&self) -> Frozen {
+    /// Scale, shift and running statistics.
+    pub(crate) fn frozen(&self) -> Frozen {
         Frozen {
             gamma: self.weight.val(),
             beta: self.bias.val(),

@@ -23,6 +23,7 @@ pub mod layers;
 pub mod loss;
 mod memory;
 mod normal;
+pub mod onnx;
 mod optimizer;
 mod reid_model;
 mod schedule;

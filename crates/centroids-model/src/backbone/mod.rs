@@ -1,6 +1,7 @@
 //! Backbones: images `[n, 3, h, w]` → feature maps `[n, c, h', w']`.
 
 mod mobilenet_v2;
+mod plan;
 mod resnet;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 pub use mobilenet_v2::MobileNetV2;
+pub(crate) use plan::{ConvNormLayer, Layer, Map, Norm, Plan};
 pub use resnet::ResNet;
 
 use crate::Error;
@@ -178,6 +180,14 @@ impl Network {
         match self {
             Network::ResNet(network) => network.forward_stages(images, mode, look),
             Network::MobileNetV2(network) => network.forward_stages(images, mode, look),
+        }
+    }
+
+    /// The layers of [`Network::forward`] in eval mode.
+    pub(crate) fn plan(&self) -> Plan<'_> {
+        match self {
+            Network::ResNet(network) => network.plan(),
+            Network::MobileNetV2(network) => network.plan(),
         }
     }
 }

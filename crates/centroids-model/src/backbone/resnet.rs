@@ -5,7 +5,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::ConvNorm;
+use super::{ConvNorm, Map, Plan};
 use crate::kernels::max_pool2d;
 use crate::layers::{Activation, BatchNorm, Conv2d, Mode, Part, Residual, conv_norm};
 
@@ -86,22 +86,43 @@ impl ResNet {
         mode: Mode,
         mut look: impl FnMut(&str, &Tensor<4>),
     ) -> Tensor<4> {
-        let activation = if self.stem_relu { Activation::Relu } else { Activation::Identity };
+        let activation = self.stem_activation();
         let mut x = conv_norm((&self.conv1, &self.bn1), images, Part::Inner, activation, mode); // [n, 64, h/2, w/2]
         look("bn1", &x);
         x = max_pool2d(x, [3, 3], [2, 2], [1, 1]); // [n, 64, h/4, w/4]
         look("maxpool", &x);
-        let stages = [
-            ("layer1", &self.layer1),
-            ("layer2", &self.layer2),
-            ("layer3", &self.layer3),
-            ("layer4", &self.layer4),
-        ];
-        for (name, blocks) in stages {
+        for (name, blocks) in self.stages() {
             x = blocks.iter().fold(x, |x, block| block.forward(x, mode));
             look(name, &x);
         }
         x
+    }
+
+    /// The layers of [`ResNet::forward_stages`] in eval mode.
+    pub(super) fn plan(&self) -> Plan<'_> {
+        let mut plan = Plan::default();
+        let (names, stem) = (["conv1", "bn1"].map(str::to_owned), (&self.conv1, &self.bn1));
+        let x = plan.conv_norm(names, stem, Plan::IMAGES, (None, self.stem_activation()));
+        let mut x = plan.max_pool(x, [3, 2, 1]);
+        for (stage, blocks) in self.stages() {
+            for (index, block) in blocks.iter().enumerate() {
+                x = block.plan(&format!("{stage}.{index}"), x, &mut plan);
+            }
+        }
+        plan
+    }
+
+    fn stem_activation(&self) -> Activation {
+        if self.stem_relu { Activation::Relu } else { Activation::Identity }
+    }
+
+    fn stages(&self) -> [(&'static str, &[Block]); 4] {
+        [
+            ("layer1", &self.layer1),
+            ("layer2", &self.layer2),
+            ("layer3", &self.layer3),
+            ("layer4", &self.layer4),
+        ]
     }
 }
 
@@ -152,5 +173,24 @@ impl Block {
         };
         let y = conv_norm(second, y, Part::Inner, Activation::Relu, mode);
         conv_norm((conv3, bn3), y, end, Activation::Relu, mode)
+    }
+    /// Appends the layers of [`Block::forward`]; `path` is the block's name.
+    fn plan<'a>(&'a self, path: &str, x: Map, plan: &mut Plan<'a>) -> Map {
+        let names = |parts: [&str; 2]| parts.map(|part| format!("{path}.{part}"));
+        let shortcut = match &self.downsample {
+            Some((conv, bn)) => {
+                let names = names(["downsample.0", "downsample.1"]);
+                plan.conv_norm(names, (conv, bn), x, (None, Activation::Identity))
+            }
+            None => x,
+        };
+        let (inner, end) = ((None, Activation::Relu), (Some(shortcut), Activation::Relu));
+        let y = plan.conv_norm(names(["conv1", "bn1"]), (&self.conv1, &self.bn1), x, inner);
+        let (second, conv2) = (names(["conv2", "bn2"]), (&self.conv2, &self.bn2));
+        let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) else {
+            return plan.conv_norm(second, conv2, y, end);
+        };
+        let y = plan.conv_norm(second, conv2, y, inner);
+        plan.conv_norm(names(["conv3", "bn3"]), (conv3, bn3), y, end)
     }
 }
