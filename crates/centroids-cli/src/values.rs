@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use centroids::core::{CameraRule, CentroidOf, Distance, Preset, Unit};
 use centroids::data::{Layout, Split};
+use centroids::model::Backbone;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 /// One value, or `all`.
@@ -61,6 +62,10 @@ pub(crate) fn centroid_of() -> impl TypedValueParser<Value = CentroidOf> {
 
 pub(crate) fn split() -> impl TypedValueParser<Value = Split> {
     parsed(Split::ALL.map(Split::name))
+}
+
+pub(crate) fn backbone() -> impl TypedValueParser<Value = Backbone> {
+    parsed(Backbone::ALL.map(Backbone::name))
 }
 
 /// The reference's `DukeMTMC-reID` is taken too.

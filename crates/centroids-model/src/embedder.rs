@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 use centroids_data::{EvalTransform, InputSpec, embed_batches};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, IMAGE_SIDES};
 use crate::reid_model::{ModelSpec, ReidModel};
 use crate::{BackboneOptions, Error, weights};
 
@@ -58,6 +58,25 @@ impl Embedder {
         let model = ReidModel::new(spec, device);
         let model = weights::load(model, &checkpoint.tensors, &checkpoint.path)?;
         Ok(Embedder::new(model, checkpoint.backbone, checkpoint.input))
+    }
+
+    /// A model of random weights, whose embeddings mean nothing: for measuring its speed.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]: settings that the network does not have, images it cannot take.
+    pub fn random(
+        backbone: BackboneOptions,
+        input: InputSpec,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Embedder, Error> {
+        backbone.check()?;
+        if !input.size.iter().all(|side| IMAGE_SIDES.contains(side)) {
+            let reason = format!("sides must be {} to {}", IMAGE_SIDES.start(), IMAGE_SIDES.end());
+            return Err(Error::Setting { key: "size", value: format!("{:?}", input.size), reason });
+        }
+        let model = ReidModel::new(ModelSpec { backbone, num_classes: 1 }, device);
+        Ok(Embedder::new(weights::initialise(model, seed), backbone, input))
     }
 
     /// The model.

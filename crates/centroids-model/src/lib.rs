@@ -27,6 +27,7 @@ pub mod onnx;
 mod optimizer;
 mod reid_model;
 mod schedule;
+mod threads;
 mod trainer;
 pub mod weights;
 
@@ -41,4 +42,5 @@ pub use memory::keep_freed_memory;
 pub use optimizer::{Optimizer, OptimizerConfig};
 pub use reid_model::{ModelSpec, ReidModel};
 pub use schedule::{Decay, Schedule};
+pub use threads::{threads, use_threads};
 pub use trainer::{EpochEnd, EpochMetrics, EpochSums, StepReport, StepTerms, TrainConfig, Trainer};

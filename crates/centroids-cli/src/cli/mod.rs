@@ -1,21 +1,25 @@
 //! What can be typed, a file per command. Doc comments are the manual.
 
+mod bench;
 mod completions;
 mod data;
 mod demo;
 mod embed;
 mod evaluate;
+mod export;
 mod search;
 mod shared;
 mod train;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use bench::{BenchArgs, BenchCommand, BenchEmbedArgs};
 pub(crate) use completions::CompletionsArgs;
 pub(crate) use data::{DataArgs, DataCommand, InspectArgs, SynthArgs};
 pub(crate) use demo::{DemoArgs, DemoOptions};
 pub(crate) use embed::EmbedArgs;
 pub(crate) use evaluate::EvaluateArgs;
+pub(crate) use export::{ExportArgs, ExportCommand, OnnxArgs};
 pub(crate) use search::SearchArgs;
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
 pub(crate) use train::TrainArgs;
@@ -44,6 +48,8 @@ pub(crate) enum Command {
     Search(SearchArgs),
     Evaluate(EvaluateArgs),
     Data(DataArgs),
+    Export(ExportArgs),
+    Bench(BenchArgs),
     Demo(DemoArgs),
     Completions(CompletionsArgs),
 }

@@ -1,7 +1,7 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 10] = [
+const COMMANDS: [(&[&str], &str); 14] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
@@ -10,6 +10,10 @@ const COMMANDS: [(&[&str], &str); 10] = [
     (&["data"], "Look at a dataset, or make one"),
     (&["data", "inspect"], "centroids data inspect data/"),
     (&["data", "synth"], "centroids data synth data/"),
+    (&["export"], "Write a model in another program's format"),
+    (&["export", "onnx"], "centroids export onnx --model runs/market"),
+    (&["bench"], "Measure how fast this machine is"),
+    (&["bench", "embed"], "centroids bench embed --model runs/market"),
     (&["demo"], "Make a catalogue, train on it, evaluate"),
     (&["completions"], "centroids completions bash"),
 ];

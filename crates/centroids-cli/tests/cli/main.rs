@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper is a failing test")]
 
+/// `bench`: what it reports.
+mod bench;
+
 /// A tiny catalogue and a tiny trained run, made once and shared.
 mod catalogue;
 
@@ -13,6 +16,9 @@ mod demo;
 
 /// What is refused: one line, exit code, nothing half-written.
 mod errors;
+
+/// `export`, compared with ONNX Runtime where there is one.
+mod export;
 
 /// Help and completions.
 mod help;

@@ -9,7 +9,7 @@ const WEIGHTS: &str = "mobilenet_v2-b0353104.pth";
 
 /// The published weights, or `None` (said on stderr) when they are absent.
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn weights() -> Option<PathBuf> {
+pub(crate) fn weights() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/weights");
     let path = folder.join(WEIGHTS);
     if !path.is_file() {

@@ -1,12 +1,14 @@
 //! One function per step of the way from images to answers.
 
 mod embed;
+mod embedding_speed;
 mod evaluate;
 mod model_file;
 mod search;
 mod train;
 
 pub use embed::{Embedding, Unreadable, embed_records, records_of};
+pub use embedding_speed::{EmbeddingSpeed, time_embedding};
 pub use evaluate::{Question, evaluate_all};
 pub use model_file::{ModelFile, open_model};
 pub use search::{SearchOptions, SearchResult, search_images};
