@@ -18,30 +18,34 @@ use crate::pretrained;
 /// Height and width of the made-up models' images.
 const SIZE: [usize; 2] = [64, 48];
 
-/// A number in 0..1 of a name and an index.
-fn uniform(name: &str, index: usize) -> f32 {
-    let seed = name.bytes().fold(index as u64 + 1, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32
+/// Numbers in 0..1 that belong to a name.
+fn uniform(name: &str) -> impl Iterator<Item = f32> {
+    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let stream = name.bytes().fold(1, |hash, byte| mix(hash, byte.into()));
+    (0..).map(move |i| (mix(mix(stream, i) >> 20, i) >> 40) as f32 / (1 << 24) as f32)
 }
 
 /// Random convolutions (or those of `pretrained`), and batch norms that do something.
 fn checkpoint(backbone: BackboneOptions, pretrained: Option<&Path>) -> Checkpoint {
     let model = ReidModel::new(ModelSpec { backbone, num_classes: 1 }, &Device::flex());
-    let model = weights::initialise(model, 3);
-    let norms = weights::map_tensors(model, |name, shape| {
-        let [start, width] = match name.rsplit_once('.')?.1 {
-            "running_var" | "weight" if shape.len() == 1 => [0.5, 1.0],
-            "running_mean" | "bias" => [-0.2, 0.4],
+    let model = weights::map_tensors(model, |name, shape| {
+        let [least, most] = match (name.rsplit_once('.')?.1, shape) {
+            // Of variance 2 / fan_in, depthwise ones too: signals neither die nor explode.
+            ("weight", [_, inputs, height, width]) => {
+                let bound = (6.0 / (inputs * height * width) as f32).sqrt();
+                [-bound, bound]
+            }
+            ("weight" | "running_var", [_]) => [0.5, 1.5],
+            ("bias" | "running_mean", [_]) => [-0.2, 0.2],
             _ => return None,
         };
-        let values = (0..shape.iter().product()).map(|i| start + width * uniform(name, i));
-        Some(Array { values: values.collect(), shape: shape.to_vec() })
+        let values = uniform(name).take(shape.iter().product());
+        let values = values.map(|value| least + (most - least) * value).collect();
+        Some(Array { values, shape: shape.to_vec() })
     });
     let model = match pretrained {
-        Some(path) => norms.with_backbone(&StateDict::read(path).unwrap()).unwrap().0,
-        None => norms,
+        Some(path) => model.with_backbone(&StateDict::read(path).unwrap()).unwrap().0,
+        None => model,
     };
     Checkpoint {
         path: PathBuf::new(),
@@ -69,8 +73,13 @@ fn case(folder: &Path, model: &Path, arguments: &[&str]) -> Value {
     let embedder = Embedder::from_checkpoint(&checkpoint, &Device::flex()).unwrap();
     let [height, width] = embedder.input().size;
     let shape = [3, 3, height, width];
-    let images: Vec<f32> =
-        (0..shape.iter().product()).map(|i| 4.0 * uniform("pixel", i) - 2.0).collect();
+    // Stripes, of another width in each image, and noise.
+    let pixel = |(i, noise): (usize, f32)| {
+        let image = i / (3 * height * width) + 1;
+        (i as f32 * 0.3 * image as f32).sin() + 2.0 * noise - 1.0
+    };
+    let noise = uniform("images").enumerate().take(shape.iter().product());
+    let images: Vec<f32> = noise.map(pixel).collect();
     let mut embeddings = embedder.embed_batch(images.clone(), shape);
     if report["normalize"] == true {
         for row in embeddings.chunks_exact_mut(embedder.dim()) {

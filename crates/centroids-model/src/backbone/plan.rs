@@ -94,7 +94,7 @@ impl<'a> Plan<'a> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tensor};
+    use burn::tensor::{Device, Int, Tensor};
 
     use super::*;
     use crate::backbone::{Backbone, BackboneOptions, Network};
@@ -121,24 +121,18 @@ mod tests {
         maps.pop().unwrap()
     }
 
-    fn settings() -> impl Iterator<Item = BackboneOptions> {
-        let both = [1, 2]
-            .into_iter()
-            .flat_map(|last_stride| [false, true].map(|stem_relu| (last_stride, stem_relu)));
-        let all = both.flat_map(|(last_stride, stem_relu)| {
-            let of = move |backbone| BackboneOptions { backbone, last_stride, stem_relu };
-            Backbone::ALL.map(of)
-        });
-        all.filter(|options| options.check().is_ok())
-    }
-
     #[test]
     fn a_plan_is_the_forward_pass() {
         let device = Device::flex();
-        let small = [Backbone::ResNet18, Backbone::ResNet50, Backbone::MobileNetV2];
-        for options in settings().filter(|options| small.contains(&options.backbone)) {
+        for (backbone, last_stride, stem_relu) in [
+            (Backbone::ResNet18, 1, true),
+            (Backbone::ResNet50, 1, false),
+            (Backbone::ResNet50, 2, true),
+            (Backbone::MobileNetV2, 1, false),
+        ] {
+            let options = BackboneOptions { backbone, last_stride, stem_relu };
             let network = initialise(Network::new(options, &device), 1);
-            let images = Tensor::<1, burn::tensor::Int>::arange(0..2 * 3 * 48 * 32, &device);
+            let images = Tensor::<1, Int>::arange(0..2 * 3 * 48 * 32, &device);
             let images = images.float().sin().reshape([2, 3, 48, 32]);
             let expected = network.forward(images.clone(), Mode::Eval).into_data();
             assert_eq!(run(&network.plan(), images).into_data(), expected, "{options:?}");
@@ -148,7 +142,8 @@ mod tests {
     #[test]
     fn every_tensor_is_named_as_in_the_state_dict() {
         let device = Device::flex();
-        for options in settings() {
+        for backbone in Backbone::ALL {
+            let options = BackboneOptions { backbone, last_stride: 1, stem_relu: false };
             let network = Network::new(options, &device);
             let plan = network.plan();
             let tensors = collect(&network);
@@ -163,7 +158,7 @@ mod tests {
                 }
                 count += 5;
             }
-            assert_eq!(count, tensors.len(), "{options:?}");
+            assert_eq!(count, tensors.len(), "{backbone}");
         }
     }
 }

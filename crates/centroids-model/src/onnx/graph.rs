@@ -1,5 +1,7 @@
 //! The plan of a network → nodes and initialisers of an ONNX graph.
 
+use safetensors::View;
+
 use super::frozen_norm::FrozenNorm;
 use super::proto::{Attribute, FLOAT, Graph, Node, Tensor, ValueInfo};
 use super::{INPUT, OUTPUT};
@@ -135,7 +137,7 @@ impl GraphBuilder {
             dims: array.shape.iter().map(|&size| size as i64).collect(),
             data_type: FLOAT,
             name: name.clone(),
-            raw_data: array.values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            raw_data: View::data(&array).into_owned(),
         });
         name
     }

@@ -16,7 +16,6 @@ use std::path::Path;
 
 use centroids_core::write_atomically;
 use prost::Message as _;
-use serde_json::json;
 
 use crate::{Embedder, Error};
 use graph::GraphBuilder;
@@ -121,14 +120,14 @@ fn ir_version(opset: i64) -> i64 {
     }
 }
 
-/// What a program must know to feed the model; values are JSON.
+/// What a program must know to feed the model; lists are JSON.
 fn metadata(embedder: &Embedder, normalize: bool) -> Vec<proto::Entry> {
     let input = embedder.input();
     let entries = [
         ("model", embedder.fingerprint()),
-        ("input_size", json!(input.size).to_string()),
-        ("pixel_mean", json!(input.mean).to_string()),
-        ("pixel_std", json!(input.std).to_string()),
+        ("input_size", format!("{:?}", input.size)),
+        ("pixel_mean", format!("{:?}", input.mean)),
+        ("pixel_std", format!("{:?}", input.std)),
         ("normalized", normalize.to_string()),
     ];
     entries.map(|(key, value)| proto::Entry { key: key.to_owned(), value }).into()

@@ -136,9 +136,9 @@ fn a_file_says_what_it_holds() {
         .map(|entry| (entry.key.as_str(), entry.value.as_str()))
         .collect();
     assert_eq!(entries["model"], embedder.fingerprint());
-    assert_eq!(entries["input_size"], "[256,128]");
-    assert_eq!(entries["pixel_mean"], "[0.485,0.456,0.406]");
-    assert_eq!(entries["pixel_std"], "[0.229,0.224,0.225]");
+    assert_eq!(entries["input_size"], "[256, 128]");
+    assert_eq!(entries["pixel_mean"], "[0.485, 0.456, 0.406]");
+    assert_eq!(entries["pixel_std"], "[0.229, 0.224, 0.225]");
     assert_eq!(entries["normalized"], "false");
 }
 
