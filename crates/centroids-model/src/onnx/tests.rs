@@ -95,18 +95,16 @@ fn assert_shapes(graph: &Graph) {
 
 #[test]
 fn every_backbone_makes_a_sound_graph() {
-    for backbone in Backbone::ALL {
-        let embedder = embedder(backbone);
-        for keep_batch_norms in [false, true] {
-            let options = OnnxOptions { normalize: true, keep_batch_norms, ..Default::default() };
-            let model = written(&embedder, options);
-            let graph = model.graph.unwrap();
-            assert_connected(&graph);
-            assert_shapes(&graph);
-            let of = |op: &str| graph.node.iter().filter(|node| node.op_type == op).count();
-            let norms = if keep_batch_norms { of("Conv") + 1 } else { 1 };
-            assert_eq!(of("BatchNormalization"), norms, "{backbone}");
-        }
+    let folded = Backbone::ALL.map(|backbone| (backbone, false));
+    let kept = [Backbone::ResNet18, Backbone::MobileNetV2].map(|backbone| (backbone, true));
+    for (backbone, keep_batch_norms) in folded.into_iter().chain(kept) {
+        let options = OnnxOptions { normalize: true, keep_batch_norms, ..Default::default() };
+        let graph = written(&embedder(backbone), options).graph.unwrap();
+        assert_connected(&graph);
+        assert_shapes(&graph);
+        let of = |op: &str| graph.node.iter().filter(|node| node.op_type == op).count();
+        let norms = if keep_batch_norms { of("Conv") + 1 } else { 1 };
+        assert_eq!(of("BatchNormalization"), norms, "{backbone}");
     }
 }
 
