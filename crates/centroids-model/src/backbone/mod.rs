@@ -1,5 +1,6 @@
 //! Backbones: images `[n, 3, h, w]` → feature maps `[n, c, h', w']`.
 
+mod ibn;
 mod mobilenet_v2;
 mod resnet;
 
@@ -31,6 +32,12 @@ pub enum Backbone {
     ResNet101,
     /// ResNet-152: bottlenecks 3-8-36-3, 2048 channels.
     ResNet152,
+    /// ResNet-50 with instance norm in half of its first channels, 2048 channels.
+    #[serde(rename = "resnet50_ibn_a")]
+    ResNet50IbnA,
+    /// ResNet-101 with instance norm in half of its first channels, 2048 channels.
+    #[serde(rename = "resnet101_ibn_a")]
+    ResNet101IbnA,
     /// MobileNetV2, width 1.0, 1280 channels.
     #[serde(rename = "mobilenet_v2")]
     MobileNetV2,
@@ -44,12 +51,14 @@ enum Architecture {
 
 impl Backbone {
     /// Every backbone, by family, smallest first.
-    pub const ALL: [Backbone; 6] = [
+    pub const ALL: [Backbone; 8] = [
         Backbone::ResNet18,
         Backbone::ResNet34,
         Backbone::ResNet50,
         Backbone::ResNet101,
         Backbone::ResNet152,
+        Backbone::ResNet50IbnA,
+        Backbone::ResNet101IbnA,
         Backbone::MobileNetV2,
     ];
 
@@ -61,6 +70,8 @@ impl Backbone {
             Backbone::ResNet50 => "resnet50",
             Backbone::ResNet101 => "resnet101",
             Backbone::ResNet152 => "resnet152",
+            Backbone::ResNet50IbnA => "resnet50_ibn_a",
+            Backbone::ResNet101IbnA => "resnet101_ibn_a",
             Backbone::MobileNetV2 => "mobilenet_v2",
         }
     }
@@ -74,14 +85,17 @@ impl Backbone {
     }
 
     fn architecture(self) -> Architecture {
-        match self {
-            Backbone::ResNet18 => Architecture::ResNet(Depth::basic([2, 2, 2, 2])),
-            Backbone::ResNet34 => Architecture::ResNet(Depth::basic([3, 4, 6, 3])),
-            Backbone::ResNet50 => Architecture::ResNet(Depth::bottleneck([3, 4, 6, 3])),
-            Backbone::ResNet101 => Architecture::ResNet(Depth::bottleneck([3, 4, 23, 3])),
-            Backbone::ResNet152 => Architecture::ResNet(Depth::bottleneck([3, 8, 36, 3])),
-            Backbone::MobileNetV2 => Architecture::MobileNetV2,
-        }
+        let depth = match self {
+            Backbone::ResNet18 => Depth::basic([2, 2, 2, 2]),
+            Backbone::ResNet34 => Depth::basic([3, 4, 6, 3]),
+            Backbone::ResNet50 => Depth::bottleneck([3, 4, 6, 3]),
+            Backbone::ResNet101 => Depth::bottleneck([3, 4, 23, 3]),
+            Backbone::ResNet152 => Depth::bottleneck([3, 8, 36, 3]),
+            Backbone::ResNet50IbnA => Depth::bottleneck([3, 4, 6, 3]).with_ibn(),
+            Backbone::ResNet101IbnA => Depth::bottleneck([3, 4, 23, 3]).with_ibn(),
+            Backbone::MobileNetV2 => return Architecture::MobileNetV2,
+        };
+        Architecture::ResNet(depth)
     }
 }
 
@@ -113,7 +127,7 @@ pub struct BackboneOptions {
     /// strides of the other networks are torchvision's.
     pub last_stride: usize,
     /// ResNets: ReLU after the stem's batch norm, false (the reference) or true (torchvision).
-    /// Else false.
+    /// Else false: the IBN-a variants always have it, in the reference too.
     pub stem_relu: bool,
 }
 
@@ -136,6 +150,10 @@ impl BackboneOptions {
             }
             Architecture::MobileNetV2 if self.stem_relu => {
                 setting("model.stem_relu", "true".to_owned(), without())
+            }
+            Architecture::ResNet(depth) if depth.has_ibn() && self.stem_relu => {
+                let reason = format!("{} always has this ReLU; leave it out", self.backbone);
+                setting("model.stem_relu", "true".to_owned(), reason)
             }
             _ => Ok(()),
         }
@@ -199,8 +217,9 @@ mod tests {
             assert!(options(backbone, 1, false).check().is_ok(), "{backbone}");
             assert!(options(backbone, 3, false).check().is_err(), "{backbone}");
             let resnet = backbone != Backbone::MobileNetV2;
+            let ibn = backbone.name().contains("ibn");
             assert_eq!(options(backbone, 2, false).check().is_ok(), resnet);
-            assert_eq!(options(backbone, 1, true).check().is_ok(), resnet);
+            assert_eq!(options(backbone, 1, true).check().is_ok(), resnet && !ibn);
         }
     }
 

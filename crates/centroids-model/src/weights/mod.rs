@@ -34,10 +34,16 @@ pub struct Array {
 pub type Tensors = BTreeMap<String, Array>;
 
 /// Path in the module tree → name in the state dict. Which variant an enum has is no part of the
-/// name: variants, and nothing else, begin with a capital.
+/// name: variants, and nothing else, begin with a capital. The halves of an IBN are `IN` and `BN`.
 pub fn state_dict_name(path: &[String]) -> String {
-    let variant = |part: &str| part.starts_with(|first: char| first.is_ascii_uppercase());
-    let parts: Vec<&str> = path.iter().map(String::as_str).filter(|part| !variant(part)).collect();
+    let variant = |part: &&str| part.starts_with(|first: char| first.is_ascii_uppercase());
+    let spelled = |part| match part {
+        "instance" => "IN",
+        "batch" => "BN",
+        other => other,
+    };
+    let parts = path.iter().map(String::as_str).filter(|part| !variant(part));
+    let parts: Vec<&str> = parts.map(spelled).collect();
     let name = parts.join(".");
     match name.split_once('.') {
         Some(("backbone", rest)) => format!("backbone.base.{rest}"),
