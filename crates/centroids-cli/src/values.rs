@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use centroids::core::{CameraRule, CentroidOf, Distance, Preset, Unit};
 use centroids::data::{Layout, Split};
+use centroids::pipeline::Names;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 /// One value, or `all`.
@@ -61,6 +62,12 @@ pub(crate) fn centroid_of() -> impl TypedValueParser<Value = CentroidOf> {
 
 pub(crate) fn split() -> impl TypedValueParser<Value = Split> {
     parsed(Split::ALL.map(Split::name))
+}
+
+pub(crate) fn names() -> impl TypedValueParser<Value = Names> {
+    let named = |name: String| Names::ALL.into_iter().find(|names| names.name() == name);
+    let names = PossibleValuesParser::new(Names::ALL.map(Names::name));
+    names.map(move |name| named(name).unwrap_or(Names::Reference))
 }
 
 /// The reference's `DukeMTMC-reID` is taken too.

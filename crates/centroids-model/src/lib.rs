@@ -26,6 +26,7 @@ mod normal;
 mod optimizer;
 mod reid_model;
 mod schedule;
+mod trained_model;
 mod trainer;
 pub mod weights;
 
@@ -40,4 +41,5 @@ pub use memory::keep_freed_memory;
 pub use optimizer::{Optimizer, OptimizerConfig};
 pub use reid_model::{ModelSpec, ReidModel};
 pub use schedule::{Decay, Schedule};
+pub use trained_model::TrainedModel;
 pub use trainer::{EpochEnd, EpochMetrics, EpochSums, StepReport, StepTerms, TrainConfig, Trainer};

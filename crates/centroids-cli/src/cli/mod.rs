@@ -8,6 +8,7 @@ mod evaluate;
 mod search;
 mod shared;
 mod train;
+mod weights;
 
 use clap::{Parser, Subcommand};
 
@@ -19,6 +20,7 @@ pub(crate) use evaluate::EvaluateArgs;
 pub(crate) use search::SearchArgs;
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
 pub(crate) use train::TrainArgs;
+pub(crate) use weights::{ConvertArgs, InspectWeightsArgs, WeightsArgs, WeightsCommand};
 
 /// Image retrieval by class centroids: train a network, embed images, search and evaluate by one
 /// mean embedding per identity.
@@ -44,6 +46,7 @@ pub(crate) enum Command {
     Search(SearchArgs),
     Evaluate(EvaluateArgs),
     Data(DataArgs),
+    Weights(WeightsArgs),
     Demo(DemoArgs),
     Completions(CompletionsArgs),
 }

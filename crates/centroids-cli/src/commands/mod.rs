@@ -7,3 +7,4 @@ pub(crate) mod embed;
 pub(crate) mod evaluate;
 pub(crate) mod search;
 pub(crate) mod train;
+pub(crate) mod weights;

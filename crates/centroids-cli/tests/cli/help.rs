@@ -1,7 +1,7 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 10] = [
+const COMMANDS: [(&[&str], &str); 13] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
@@ -10,6 +10,9 @@ const COMMANDS: [(&[&str], &str); 10] = [
     (&["data"], "Look at a dataset, or make one"),
     (&["data", "inspect"], "centroids data inspect data/"),
     (&["data", "synth"], "centroids data synth data/"),
+    (&["weights"], "Look into a file of weights"),
+    (&["weights", "inspect"], "centroids weights inspect market1501"),
+    (&["weights", "convert"], "centroids weights convert runs/"),
     (&["demo"], "Make a catalogue, train on it, evaluate"),
     (&["completions"], "centroids completions bash"),
 ];

@@ -4,6 +4,7 @@ mod ibn;
 mod mobilenet_v2;
 mod resnet;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -16,6 +17,7 @@ pub use resnet::ResNet;
 
 use crate::Error;
 use crate::layers::{BatchNorm, Conv2d, Mode};
+use crate::weights::shapes;
 use resnet::Depth;
 
 /// The backbones that can be chosen by name.
@@ -82,6 +84,25 @@ impl Backbone {
             Architecture::ResNet(depth) => depth.channels(),
             Architecture::MobileNetV2 => mobilenet_v2::CHANNELS,
         }
+    }
+
+    /// The backbone whose tensors, under torchvision's names, a file holds: all of them, in their
+    /// shapes, and no blocks of a deeper one.
+    pub(crate) fn fitting<'a>(shape_of: impl Fn(&str) -> Option<&'a [usize]>) -> Option<Backbone> {
+        let has = |name: &str| shape_of(name).is_some();
+        Backbone::ALL.into_iter().find(|backbone| {
+            let blocks = match backbone.architecture() {
+                Architecture::ResNet(depth) => depth.is_of_blocks(has),
+                Architecture::MobileNetV2 => has("features.0.0.weight"),
+            };
+            blocks && backbone.shapes().iter().all(|(name, shape)| shape_of(name) == Some(shape))
+        })
+    }
+
+    /// Names and shapes of its tensors.
+    pub(crate) fn shapes(self) -> BTreeMap<String, Vec<usize>> {
+        let options = BackboneOptions { backbone: self, last_stride: 1, stem_relu: false };
+        shapes(&Network::new(options, &Device::flex()))
     }
 
     fn architecture(self) -> Architecture {
@@ -220,6 +241,21 @@ mod tests {
             let ibn = backbone.name().contains("ibn");
             assert_eq!(options(backbone, 2, false).check().is_ok(), resnet);
             assert_eq!(options(backbone, 1, true).check().is_ok(), resnet && !ibn);
+        }
+    }
+
+    #[test]
+    fn every_backbone_fits_its_own_tensors_and_no_others() {
+        for backbone in Backbone::ALL {
+            let mut tensors = backbone.shapes();
+            let fitting = |tensors: &BTreeMap<String, Vec<usize>>| {
+                Backbone::fitting(|name| tensors.get(name).map(Vec::as_slice))
+            };
+            assert_eq!(fitting(&tensors), Some(backbone));
+            tensors.insert("fc.weight".to_owned(), vec![10, 512]);
+            assert_eq!(fitting(&tensors), Some(backbone), "a classifier is no part of it");
+            tensors.pop_first();
+            assert_eq!(fitting(&tensors), None, "{backbone} in part");
         }
     }
 

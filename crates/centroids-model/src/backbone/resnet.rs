@@ -43,6 +43,14 @@ impl Depth {
         self.ibn
     }
 
+    /// Whether the blocks among these names are as many as this depth has.
+    pub(super) fn is_of_blocks(self, has: impl Fn(&str) -> bool) -> bool {
+        (1..).zip(self.blocks).all(|(stage, blocks)| {
+            let block = |index| has(&format!("layer{stage}.{index}.conv1.weight"));
+            block(blocks - 1) && !block(blocks)
+        })
+    }
+
     /// Channels of the last map.
     pub(super) fn channels(self) -> usize {
         512 * self.expansion
@@ -101,9 +109,12 @@ impl ResNet {
         mode: Mode,
         mut look: impl FnMut(&str, &Tensor<4>),
     ) -> Tensor<4> {
-        let activation = if self.stem_relu { Activation::Relu } else { Activation::Identity };
+        let (name, activation) = match self.stem_relu {
+            true => ("relu", Activation::Relu),
+            false => ("bn1", Activation::Identity),
+        };
         let mut x = conv_norm((&self.conv1, &self.bn1), images, Part::Inner, activation, mode); // [n, 64, h/2, w/2]
-        look("bn1", &x);
+        look(name, &x);
         x = max_pool2d(x, [3, 3], [2, 2], [1, 1]); // [n, 64, h/4, w/4]
         look("maxpool", &x);
         let stages = [
@@ -224,7 +235,11 @@ mod tests {
         assert!((first[3] - 1.603_567).abs() < 1e-5, "{first:?}");
         for i in 0..8 {
             assert!((first[i] - second[i]).abs() < 1e-5, "channel {}", i / 4);
-            assert!(i % 4 != 3 || (first[8 + i] - second[8 + i]).abs() > 0.5, "channel {}", 2 + i / 4);
+            assert!(
+                i % 4 != 3 || (first[8 + i] - second[8 + i]).abs() > 0.5,
+                "channel {}",
+                2 + i / 4
+            );
         }
     }
 
