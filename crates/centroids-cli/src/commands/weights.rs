@@ -50,16 +50,12 @@ fn about(file: &StateDict, identity: &Identity) -> anyhow::Result<Vec<(String, S
     let tensors = file.tensors().values();
     let numbers: usize = tensors.clone().map(elements).sum();
     let bytes: usize = tensors.map(|tensor| tensor.bytes.len()).sum();
+    let size = match bytes as f64 {
+        bytes if bytes < 1e6 => format!("{:.1} kB", bytes / 1e3),
+        bytes => format!("{:.1} MB", bytes / 1e6),
+    };
     line("container", file.container().to_string());
-    line(
-        "tensors",
-        format!(
-            "{}, {} values, {:.1} MB",
-            file.tensors().len(),
-            grouped(numbers),
-            bytes as f64 / 1e6
-        ),
-    );
+    line("tensors", format!("{}, {} values, {size}", file.tensors().len(), grouped(numbers)));
     if let Some(backbone) = identity.backbone {
         line("backbone", format!("{backbone}, {} dimensions", backbone.channels()));
     }

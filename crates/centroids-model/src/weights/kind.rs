@@ -90,7 +90,7 @@ pub struct Identity {
 impl StateDict {
     /// What the file is.
     pub fn identity(&self) -> Identity {
-        let tensors = self.plain_tensors();
+        let tensors = self.plain_tensors().unwrap_or_default();
         let backbone = Backbone::fitting(|name| Some(tensors.get(name)?.1.shape.as_slice()));
         let format = self.metadata().get("format").map(String::as_str).unwrap_or_default();
         let kind = if format.starts_with("centroids.checkpoint.") {
@@ -113,9 +113,19 @@ impl StateDict {
     }
 
     /// Name in the file and tensor, by the name without what wrappers put before it.
-    pub(super) fn plain_tensors(&self) -> BTreeMap<&str, (&str, &RawTensor)> {
-        let tensors = self.tensors().iter();
-        tensors.map(|(name, tensor)| (plain(name), (name.as_str(), tensor))).collect()
+    ///
+    /// # Errors
+    /// Two tensors that differ in their wrappers alone.
+    pub(super) fn plain_tensors(&self) -> Result<BTreeMap<&str, (&str, &RawTensor)>, Error> {
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in self.tensors() {
+            let plain = plain(name);
+            if tensors.insert(plain, (name.as_str(), tensor)).is_some() {
+                let reason = format!("has `{plain}` under two prefixes");
+                return Err(Error::File { path: self.path().to_owned(), reason });
+            }
+        }
+        Ok(tensors)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Pretrained weights of a backbone, under whatever prefix they were saved.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -55,12 +54,7 @@ pub(crate) fn load_backbone<M: Module>(
     file: &StateDict,
 ) -> Result<(M, BackboneImport), Error> {
     let reject = |reason| Error::File { path: file.path().to_owned(), reason };
-    let mut found = BTreeMap::new();
-    for (name, tensor) in file.tensors() {
-        if found.insert(plain(name), (name, tensor)).is_some() {
-            return Err(reject(format!("has `{}` under two prefixes", plain(name))));
-        }
-    }
+    let mut found = file.plain_tensors()?;
     let mut tensors = Tensors::new();
     let mut problem = None;
     let backbone = map_tensors(backbone, |name, _| {
@@ -79,7 +73,7 @@ pub(crate) fn load_backbone<M: Module>(
     let import = BackboneImport {
         path: file.path().to_owned(),
         matched: tensors.len(),
-        unused: unused.map(|(_, (name, _))| name.clone()).collect(),
+        unused: unused.map(|(_, (name, _))| name.to_owned()).collect(),
         notices: file.identity().notice().into_iter().collect(),
     };
     Ok((backbone, import))
@@ -129,7 +123,7 @@ impl StateDict {
 
     /// Tensors by their names without prefixes, in single precision.
     pub(crate) fn arrays(&self, names: impl IntoIterator<Item = String>) -> Result<Tensors, Error> {
-        let tensors = self.plain_tensors();
+        let tensors = self.plain_tensors()?;
         let array = |name: String| match tensors.get(name.as_str()).map(|(_, t)| t.to_array()) {
             Some(Ok(array)) => Ok((name, array)),
             Some(Err(reason)) => Err(format!("tensor `{name}` {reason}")),
