@@ -65,9 +65,7 @@ pub(crate) fn split() -> impl TypedValueParser<Value = Split> {
 }
 
 pub(crate) fn names() -> impl TypedValueParser<Value = Names> {
-    let named = |name: String| Names::ALL.into_iter().find(|names| names.name() == name);
-    let names = PossibleValuesParser::new(Names::ALL.map(Names::name));
-    names.map(move |name| named(name).unwrap_or(Names::Reference))
+    parsed(Names::ALL.map(Names::name))
 }
 
 /// The reference's `DukeMTMC-reID` is taken too.

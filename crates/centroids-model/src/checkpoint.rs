@@ -17,7 +17,7 @@ use crate::trainer::EpochSums;
 use crate::weights::{RawTensor, StateDict, Tensors, save_tensors};
 use crate::{BackboneOptions, Error};
 
-const FORMAT: &str = "centroids.checkpoint.v1";
+pub(crate) const FORMAT: &str = "centroids.checkpoint.v1";
 
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use centroids_data::InputSpec;
 use serde_json::Value;
 
-use crate::checkpoint::{Checkpoint, check_input, read_spec, to_json};
+use crate::checkpoint::{self, Checkpoint, check_input, read_spec, to_json};
 use crate::weights::{Kind, NECK, StateDict, Tensors, save_tensors};
 use crate::{Backbone, BackboneOptions, Error};
 
@@ -45,13 +45,20 @@ impl TrainedModel {
         let identity = file.identity();
         let error = |reason: String| Error::File { path: file.path().to_owned(), reason };
         match (identity.kind, identity.backbone) {
-            (Kind::Checkpoint, _) => Ok(Checkpoint::of(file)?.into()),
-            (Kind::Model, _) => TrainedModel::of_ours(file),
+            (Kind::Checkpoint, _) => TrainedModel::of_ours(file, checkpoint::FORMAT),
+            (Kind::Model, _) => TrainedModel::of_ours(file, FORMAT),
             (Kind::Reference, Some(backbone)) => TrainedModel::of_reference(file, backbone),
-            (Kind::Reference, None) => Err(error(format!(
-                "has a trained neck, but its backbone is none of {}",
-                Backbone::ALL.map(Backbone::name).join(", ")
-            ))),
+            (Kind::Reference, None) => Err(error(match file.nearest_backbone() {
+                Some((backbone, missing)) => format!(
+                    "has a trained neck, but of {backbone} it lacks `{}` in its shape; copy or \
+                     download it again",
+                    missing.first().map_or("", String::as_str)
+                ),
+                None => format!(
+                    "has a trained neck, but its backbone is none of {}",
+                    Backbone::ALL.map(Backbone::name).join(", ")
+                ),
+            })),
             (Kind::Backbone, Some(backbone)) => Err(error(format!(
                 "holds {backbone} without a trained neck (ImageNet weights?): a training can start \
                  from it (MODEL.NAME {backbone} MODEL.PRETRAIN_PATH {}), but embeddings need a \
@@ -63,15 +70,13 @@ impl TrainedModel {
         }
     }
 
-    fn of_ours(file: &StateDict) -> Result<TrainedModel, Error> {
+    /// Of a file that says all about itself, in this format.
+    fn of_ours(file: &StateDict, format: &str) -> Result<TrainedModel, Error> {
         let error = |reason: String| Error::File { path: file.path().to_owned(), reason };
         let metadata = file.metadata();
-        match metadata.get("format").map(String::as_str) {
-            Some(FORMAT) => {}
-            other => {
-                let other = other.unwrap_or_default();
-                return Err(error(format!("has format `{other}`, this version reads `{FORMAT}`")));
-            }
+        let found = metadata.get("format").map(String::as_str).unwrap_or_default();
+        if found != format {
+            return Err(error(format!("has format `{found}`, this version reads `{format}`")));
         }
         let (backbone, input) = read_spec(metadata).map_err(error)?;
         Ok(TrainedModel {
@@ -173,4 +178,72 @@ fn as_f32(value: &Value) -> Option<f32> {
 fn array<T, const N: usize>(list: &Value, read: fn(&Value) -> Option<T>) -> Option<[T; N]> {
     let values: Option<Vec<T>> = list.as_array()?.iter().map(read).collect();
     values?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::{Array, Tensors};
+    use crate::{Device, Embedder};
+
+    /// A ResNet-18 with a neck, as the reference names it, without classes.
+    fn tensors() -> Tensors {
+        let filled = |shape: &[usize]| Array {
+            shape: shape.to_vec(),
+            values: vec![0.5; shape.iter().product()],
+        };
+        let backbone = Backbone::ResNet18.shapes().into_iter();
+        let backbone =
+            backbone.map(|(name, shape)| (format!("backbone.base.{name}"), filled(&shape)));
+        backbone.chain(NECK.map(|name| (name.to_owned(), filled(&[512])))).collect()
+    }
+
+    fn of(tensors: &Tensors) -> Result<TrainedModel, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let tensors = tensors.iter().map(|(name, array)| (name.clone(), array));
+        save_tensors(&path, tensors, HashMap::new()).unwrap();
+        TrainedModel::of(&StateDict::read(&path).unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn weights_without_settings_are_used_as_the_reference_does() {
+        let model = of(&tensors()).unwrap();
+        let BackboneOptions { backbone, last_stride, stem_relu } = model.backbone;
+        assert_eq!((backbone, last_stride, stem_relu), (Backbone::ResNet18, 1, false));
+        assert_eq!(model.input, InputSpec::default());
+        assert!(!model.has_classes());
+        assert_eq!(Embedder::from_model(model, &Device::flex()).unwrap().dim(), 512);
+    }
+
+    #[test]
+    fn tables_of_classes_that_differ_are_left_out() {
+        let mut tensors = tensors();
+        let table = |rows| Array { shape: vec![rows, 512], values: vec![0.0; rows * 512] };
+        for name in CLASSES {
+            tensors.insert(name.to_owned(), table(3));
+        }
+        assert!(of(&tensors).unwrap().has_classes());
+        tensors.insert(CLASSES[0].to_owned(), table(2));
+        assert!(!of(&tensors).unwrap().has_classes());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let error = |name: &str| {
+            let mut tensors = tensors();
+            tensors.remove(name);
+            of(&tensors).unwrap_err()
+        };
+        let of_backbone = error("backbone.base.layer4.1.bn2.weight");
+        assert!(
+            of_backbone.contains("of resnet18 it lacks `layer4.1.bn2.weight`"),
+            "{of_backbone}"
+        );
+        let of_neck = error("bn.running_mean");
+        assert!(of_neck.contains("resnet18 without a trained neck"), "{of_neck}");
+        let nan = Array { shape: vec![512], values: vec![f32::NAN; 512] };
+        let nan = of(&tensors().into_iter().chain([("bn.bias".to_owned(), nan)]).collect());
+        assert!(nan.unwrap_err().contains("`bn.bias` holds NaN"));
+    }
 }

@@ -1,14 +1,13 @@
 //! `centroids weights`
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::ensure;
 use centroids::model::weights::{Identity, Kind, RawTensor, StateDict};
 use centroids::model::{Checkpoint, TrainedModel};
 use centroids::pipeline::{Converted, convert_weights, weights_file};
 use serde_json::{Map, Value, json};
 
+use super::embed::check_out;
 use crate::cli::{ConvertArgs, InspectWeightsArgs, WeightsArgs, WeightsCommand};
 use crate::output::{Output, text};
 
@@ -58,6 +57,9 @@ fn about(file: &StateDict, identity: &Identity) -> anyhow::Result<Vec<(String, S
     line("tensors", format!("{}, {} values, {size}", file.tensors().len(), grouped(numbers)));
     if let Some(backbone) = identity.backbone {
         line("backbone", format!("{backbone}, {} dimensions", backbone.channels()));
+    } else if let Some((backbone, missing)) = file.nearest_backbone() {
+        let (lacks, first) = (missing.len(), missing.first().map_or("", String::as_str));
+        line("nearest", format!("{backbone}, of which it lacks {lacks} tensors (first {first})"));
     }
     if let Some(classifier) = &identity.classifier {
         line("classes", format!("{} ({})", classifier.classes, classifier.name));
@@ -161,24 +163,12 @@ fn json_of(file: &StateDict, identity: &Identity, about: Map<String, Value>) -> 
 
 fn convert(arguments: &ConvertArgs, output: &Output) -> anyhow::Result<()> {
     let out = &arguments.out;
-    check_out(out)?;
+    check_out(out, &["safetensors"])?;
     let file = StateDict::read(&weights_file(&arguments.file)?)?;
     let Converted { tensors, is_model } = convert_weights(&file, out, arguments.names)?;
     let opened =
         if is_model { format!("; open it with --model {}", out.display()) } else { String::new() };
     output.line(format!("{tensors} tensors in {}{opened}", out.display()));
     output.value(&json!({ "out": text(out), "tensors": tensors, "model": is_model }));
-    Ok(())
-}
-
-fn check_out(out: &Path) -> anyhow::Result<()> {
-    let is_safetensors = out.extension().is_some_and(|extension| extension == "safetensors");
-    ensure!(is_safetensors, "{}: the output must end in .safetensors", out.display());
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    ensure!(
-        folder.is_none_or(Path::is_dir) && !out.is_dir(),
-        "{}: is a folder, or lies in a folder that does not exist",
-        out.display()
-    );
     Ok(())
 }

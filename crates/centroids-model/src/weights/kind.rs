@@ -112,6 +112,22 @@ impl StateDict {
         Identity { kind, backbone, classifier }
     }
 
+    /// The known backbone that shares most of its tensors with the file, and those it does not find
+    /// there; `None` if that is more than half of them.
+    pub fn nearest_backbone(&self) -> Option<(Backbone, Vec<String>)> {
+        let tensors = self.plain_tensors().ok()?;
+        let missing = |backbone: Backbone| {
+            let shapes = backbone.shapes();
+            let found = |name: &str| Some(&tensors.get(name)?.1.shape);
+            let half = shapes.len() / 2;
+            let lacking = shapes.into_iter().filter(|(name, shape)| found(name) != Some(shape));
+            let lacking: Vec<String> = lacking.map(|(name, _)| name).collect();
+            (lacking.len() <= half).then_some((backbone, lacking))
+        };
+        let candidates = Backbone::ALL.into_iter().filter_map(missing);
+        candidates.min_by_key(|(_, missing)| missing.len())
+    }
+
     /// Name in the file and tensor, by the name without what wrappers put before it.
     ///
     /// # Errors

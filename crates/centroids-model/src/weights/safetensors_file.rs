@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 
 use super::state_dict::RawTensor;
 
-/// Longest header in bytes. With the next two bounds it keeps a small file from filling the memory.
+/// Longest header in bytes. With the next three bounds it keeps a small file from filling the memory.
 const MAX_HEADER: usize = 16 << 20;
 
 /// Most tensors; the largest model with its optimiser has some thousand.
@@ -17,6 +17,9 @@ const MAX_TENSORS: usize = 1 << 13;
 
 /// Most axes of a tensor.
 const MAX_RANK: usize = 8;
+
+/// Most texts in the metadata.
+const MAX_TEXTS: usize = 1 << 10;
 
 /// What a file holds.
 pub(super) struct Contents {
@@ -71,7 +74,7 @@ impl<'de> Visitor<'de> for Names {
         let mut seen = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
-                map.next_value::<IgnoredAny>()?;
+                map.next_value::<Texts>()?;
             } else {
                 map.next_value::<Place>()?;
             }
@@ -86,11 +89,44 @@ impl<'de> Visitor<'de> for Names {
     }
 }
 
-/// What is said of a tensor, with a shape of few axes.
+/// All that may be said of a tensor, with a shape of few axes.
 #[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Place {
+    #[serde(rename = "dtype")]
+    _dtype: String,
     #[serde(rename = "shape")]
     _shape: Axes,
+    #[serde(rename = "data_offsets")]
+    _data_offsets: [u64; 2],
+}
+
+/// Few texts.
+struct Texts;
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Texts, D::Error> {
+        deserializer.deserialize_map(Texts)
+    }
+}
+
+impl<'de> Visitor<'de> for Texts {
+    type Value = Texts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts, A::Error> {
+        let mut texts = 0;
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+            texts += 1;
+            if texts > MAX_TEXTS {
+                return Err(A::Error::custom(format!("more than {MAX_TEXTS} texts of metadata")));
+            }
+        }
+        Ok(Texts)
+    }
 }
 
 struct Axes;
@@ -163,6 +199,11 @@ mod tests {
             (0..=MAX_TENSORS).map(|i| entry(&i.to_string(), "[0]", 0, 0)).collect();
         let many = format!("{{{}}}", empty.join(","));
         assert!(reason(&many, 0).contains("more than 8192 tensors"));
+        let texts: Vec<String> = (0..=MAX_TEXTS).map(|i| format!(r#""{i}":"""#)).collect();
+        let texts = format!(r#"{{"__metadata__":{{{}}}}}"#, texts.join(","));
+        assert!(reason(&texts, 0).contains("more than 1024 texts"));
+        let junk = r#"{"w":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"junk":[1,1]}}"#;
+        assert!(reason(junk, 0).contains("unknown field `junk`"));
         let long = " ".repeat(MAX_HEADER + 1);
         assert!(reason(&long, 0).contains("longer table of contents"));
     }

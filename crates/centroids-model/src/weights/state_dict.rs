@@ -116,10 +116,11 @@ impl StateDict {
     pub fn read(path: &Path) -> Result<StateDict, Error> {
         let io = |source| Error::Io { path: path.to_owned(), source };
         let reject = |reason: String| Error::File { path: path.to_owned(), reason };
-        let file = File::open(path).map_err(io)?;
-        if !file.metadata().map_err(io)?.is_file() {
+        // Asked before it is opened: a pipe would wait for its writer.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
             return Err(reject("is not a file; name a .pth or .safetensors file".to_owned()));
         }
+        let file = File::open(path).map_err(io)?;
         // SAFETY: the bytes are only read, and as bytes: any value is valid. Writing to a file of
         // weights while it is read is outside of what any program can bear.
         let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::str::FromStr;
 
 use centroids_model::TrainedModel;
 use centroids_model::weights::{Kind, StateDict, Tensors, save_tensors};
@@ -32,6 +33,18 @@ impl Names {
             Names::Torchvision => "torchvision",
             Names::Original => "original",
         }
+    }
+}
+
+impl FromStr for Names {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Names, Error> {
+        Names::ALL.into_iter().find(|names| names.name() == text).ok_or_else(|| Error::Setting {
+            key: "names",
+            value: text.to_owned(),
+            reason: format!("must be one of {}", Names::ALL.map(Names::name).join(", ")),
+        })
     }
 }
 
