@@ -91,7 +91,12 @@ impl<'a> Training<'a> {
     /// Shows an event.
     pub(crate) fn show(&mut self, event: &TrainEvent<'_>) {
         match event {
-            TrainEvent::Pretrained(import) => self.say(format!("pretrained weights: {import}")),
+            TrainEvent::Pretrained(import) => {
+                self.say(format!("pretrained weights: {import}"));
+                for notice in &import.notices {
+                    self.say(format!("note: {}: {notice}", import.path.display()));
+                }
+            }
             TrainEvent::Ready { dataset, num_classes, skipped, epoch } => {
                 let images = dataset.train.len();
                 self.say(format!("training on {images} images of {num_classes} identities"));

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use centroids::core::{CameraRule, CentroidOf, Distance, Preset, Unit};
 use centroids::data::{Layout, Split};
 use centroids::model::Backbone;
+use centroids::pipeline::Names;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 /// One value, or `all`.
@@ -66,6 +67,10 @@ pub(crate) fn split() -> impl TypedValueParser<Value = Split> {
 
 pub(crate) fn backbone() -> impl TypedValueParser<Value = Backbone> {
     parsed(Backbone::ALL.map(Backbone::name))
+}
+
+pub(crate) fn names() -> impl TypedValueParser<Value = Names> {
+    parsed(Names::ALL.map(Names::name))
 }
 
 /// The reference's `DukeMTMC-reID` is taken too.

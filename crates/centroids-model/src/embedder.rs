@@ -9,6 +9,8 @@ use centroids_data::{EvalTransform, InputSpec, embed_batches};
 
 use crate::checkpoint::{Checkpoint, IMAGE_SIDES};
 use crate::reid_model::{ModelSpec, ReidModel};
+use crate::trained_model::TrainedModel;
+use crate::weights::Array;
 use crate::{BackboneOptions, Error, weights};
 
 /// A model that embeds: eval mode, no gradients.
@@ -54,10 +56,25 @@ impl Embedder {
     /// # Errors
     /// Tensors that are missing or of another shape.
     pub fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Embedder, Error> {
-        let spec = ModelSpec { backbone: checkpoint.backbone, num_classes: checkpoint.pids.len() };
-        let model = ReidModel::new(spec, device);
-        let model = weights::load(model, &checkpoint.tensors, &checkpoint.path)?;
-        Ok(Embedder::new(model, checkpoint.backbone, checkpoint.input))
+        Embedder::from_model(checkpoint.clone().into(), device)
+    }
+
+    /// A trained model of any file.
+    ///
+    /// # Errors
+    /// Tensors that are missing or of another shape.
+    pub fn from_model(mut model: TrainedModel, device: &Device) -> Result<Embedder, Error> {
+        let TrainedModel { backbone, input, .. } = model;
+        if !model.has_classes() {
+            let d = backbone.backbone.channels();
+            let none = Array { shape: vec![1, d], values: vec![0.0; d] };
+            model.tensors.insert("fc_query.weight".to_owned(), none.clone());
+            model.tensors.insert("center_loss.centers".to_owned(), none);
+        }
+        let num_classes = model.tensors["fc_query.weight"].shape[0];
+        let network = ReidModel::new(ModelSpec { backbone, num_classes }, device);
+        let network = weights::load(network, &model.tensors, &model.path)?;
+        Ok(Embedder::new(network, backbone, input))
     }
 
     /// A model of random weights, whose embeddings mean nothing: for measuring its speed.

@@ -28,6 +28,7 @@ mod optimizer;
 mod reid_model;
 mod schedule;
 mod threads;
+mod trained_model;
 mod trainer;
 pub mod weights;
 
@@ -43,4 +44,5 @@ pub use optimizer::{Optimizer, OptimizerConfig};
 pub use reid_model::{ModelSpec, ReidModel};
 pub use schedule::{Decay, Schedule};
 pub use threads::{threads, use_threads};
+pub use trained_model::TrainedModel;
 pub use trainer::{EpochEnd, EpochMetrics, EpochSums, StepReport, StepTerms, TrainConfig, Trainer};

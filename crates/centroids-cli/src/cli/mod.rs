@@ -10,6 +10,7 @@ mod export;
 mod search;
 mod shared;
 mod train;
+mod weights;
 
 use clap::{Parser, Subcommand};
 
@@ -23,6 +24,7 @@ pub(crate) use export::{ExportArgs, ExportCommand, OnnxArgs};
 pub(crate) use search::SearchArgs;
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
 pub(crate) use train::TrainArgs;
+pub(crate) use weights::{ConvertArgs, InspectWeightsArgs, WeightsArgs, WeightsCommand};
 
 /// Image retrieval by class centroids: train a network, embed images, search and evaluate by one
 /// mean embedding per identity.
@@ -50,6 +52,7 @@ pub(crate) enum Command {
     Data(DataArgs),
     Export(ExportArgs),
     Bench(BenchArgs),
+    Weights(WeightsArgs),
     Demo(DemoArgs),
     Completions(CompletionsArgs),
 }

@@ -9,3 +9,4 @@ pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod search;
 pub(crate) mod train;
+pub(crate) mod weights;

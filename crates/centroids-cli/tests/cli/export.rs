@@ -152,6 +152,8 @@ fn onnx_runtime_gives_the_same_embeddings() {
     export("resnet50", &resnet50, &[]);
     let torchvision = made_up("resnet50-stride2", options(Backbone::ResNet50, 2, true), None);
     export("resnet50-stride2", &torchvision, &["--normalize"]);
+    let ibn = made_up("resnet50_ibn_a", options(Backbone::ResNet50IbnA, 1, false), None);
+    export("resnet50_ibn_a", &ibn, &["--opset", "11"]);
     let mobilenet = options(Backbone::MobileNetV2, 1, false);
     export("mobilenet_v2", &made_up("mobilenet_v2", mobilenet, None), &["--opset", "11"]);
     if let Some(path) = pretrained::weights() {

@@ -1,7 +1,7 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 14] = [
+const COMMANDS: [(&[&str], &str); 17] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
@@ -14,6 +14,9 @@ const COMMANDS: [(&[&str], &str); 14] = [
     (&["export", "onnx"], "centroids export onnx --model runs/market"),
     (&["bench"], "Measure how fast this machine is"),
     (&["bench", "embed"], "centroids bench embed --model runs/market"),
+    (&["weights"], "Look into a file of weights"),
+    (&["weights", "inspect"], "centroids weights inspect market1501"),
+    (&["weights", "convert"], "centroids weights convert runs/"),
     (&["demo"], "Make a catalogue, train on it, evaluate"),
     (&["completions"], "centroids completions bash"),
 ];

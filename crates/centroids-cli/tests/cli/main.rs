@@ -40,3 +40,6 @@ mod resume;
 
 /// Training from published weights.
 mod pretrained;
+
+/// `weights inspect` and `weights convert`, and the reference's checkpoints as models.
+mod weights;

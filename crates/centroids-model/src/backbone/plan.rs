@@ -1,5 +1,7 @@
 //! A network in eval mode as a list of layers, for whoever writes it down in another language.
 
+use burn::tensor::Tensor;
+
 use crate::layers::{Activation, BatchNorm, Conv2d};
 
 /// A feature map of a plan: the images, or what one of its layers makes.
@@ -46,12 +48,18 @@ pub(crate) struct ConvNormLayer<'a> {
     pub(crate) activation: Activation,
 }
 
-/// What normalises the output of a convolution. A norm that treats its channels in two ways (IBN:
-/// the first half by instance norm) is one more variant.
-#[derive(Clone, Copy, Debug)]
+/// What normalises the output of a convolution.
+#[derive(Debug)]
 pub(crate) enum Norm<'a> {
     /// Every channel by its running statistics.
     Batch(&'a BatchNorm),
+    /// The first half of the channels by the statistics of each image, the second half by running
+    /// ones: `IN` and `BN` of a state dict.
+    InstanceBatch {
+        /// Scale and shift, each `[c / 2]`.
+        instance: [Tensor<1>; 2],
+        batch: &'a BatchNorm,
+    },
 }
 
 impl<'a> From<&'a BatchNorm> for Norm<'a> {
@@ -94,7 +102,7 @@ impl<'a> Plan<'a> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Int, Tensor};
+    use burn::tensor::{Device, Int};
 
     use super::*;
     use crate::backbone::{Backbone, BackboneOptions, Network};
@@ -108,7 +116,7 @@ mod tests {
             let of = |map: Map| maps[map.index()].clone();
             maps.push(match layer {
                 Layer::ConvNorm(layer) => {
-                    let Norm::Batch(norm) = layer.norm;
+                    let Norm::Batch(norm) = layer.norm else { panic!("{:?}", layer.names) };
                     let part = layer.shortcut.map_or(Part::Inner, |map| Part::End(of(map), None));
                     let x = of(layer.input);
                     conv_norm((layer.conv, norm), x, part, layer.activation, Mode::Eval)
@@ -153,10 +161,15 @@ mod tests {
                 let [conv, norm] = &layer.names;
                 let weight = &tensors[&format!("{conv}.weight")];
                 assert_eq!(weight.shape, layer.conv.weight.val().dims());
+                let instance = matches!(layer.norm, Norm::InstanceBatch { .. });
+                let (norm, channels) = match instance {
+                    true => (&format!("{norm}.BN"), weight.shape[0] / 2),
+                    false => (norm, weight.shape[0]),
+                };
                 for part in ["weight", "bias", "running_mean", "running_var"] {
-                    assert_eq!(tensors[&format!("{norm}.{part}")].shape, [weight.shape[0]]);
+                    assert_eq!(tensors[&format!("{norm}.{part}")].shape, [channels]);
                 }
-                count += 5;
+                count += if instance { 7 } else { 5 };
             }
             assert_eq!(count, tensors.len(), "{backbone}");
         }

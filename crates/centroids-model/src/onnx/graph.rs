@@ -71,7 +71,12 @@ impl GraphBuilder {
     fn conv_norm(&mut self, layer: &ConvNormLayer<'_>, maps: &[String]) -> Result<String, Error> {
         let [_, name] = &layer.names;
         let input = &maps[layer.input.index()];
-        let mut x = match layer.norm {
+        let mut x = match &layer.norm {
+            Norm::InstanceBatch { instance, batch } => {
+                let x = self.conv(layer, input, None);
+                let batch = FrozenNorm::read(batch, &format!("{name}.BN"))?;
+                self.instance_batch_norm(&x, name, instance.clone().map(to_array), batch)
+            }
             Norm::Batch(norm) => {
                 let norm = FrozenNorm::read(norm, name)?;
                 if self.keep_batch_norms {
@@ -122,6 +127,29 @@ impl GraphBuilder {
         let inputs = [x, &parts[0], &parts[1], &parts[2], &parts[3]];
         let attributes = vec![Attribute::float("epsilon", BatchNorm::EPSILON)];
         self.node("BatchNormalization", &inputs, name, attributes)
+    }
+
+    /// Halves the channels, normalises each half in its way, and joins them.
+    fn instance_batch_norm(
+        &mut self,
+        x: &str,
+        name: &str,
+        [gamma, beta]: [Array; 2],
+        batch: FrozenNorm,
+    ) -> String {
+        let axis = || vec![Attribute::int("axis", 1)];
+        let halves = ["first", "second"].map(|half| format!("{name}.{half}"));
+        self.node("Split", &[x], &format!("{name}.split"), axis());
+        if let Some(split) = self.graph.node.last_mut() {
+            split.output = halves.to_vec();
+        }
+        let gamma = self.tensor(format!("{name}.IN.weight"), &gamma);
+        let beta = self.tensor(format!("{name}.IN.bias"), &beta);
+        let epsilon = vec![Attribute::float("epsilon", BatchNorm::EPSILON)];
+        let inputs = [halves[0].as_str(), &gamma, &beta];
+        let first = self.node("InstanceNormalization", &inputs, &format!("{name}.IN"), epsilon);
+        let second = self.batch_norm(&halves[1], &format!("{name}.BN"), batch);
+        self.node("Concat", &[&first, &second], name, axis())
     }
 
     /// A number that several nodes may use.

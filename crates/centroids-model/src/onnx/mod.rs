@@ -3,7 +3,8 @@
 //! The graph takes `input`, preprocessed images `[batch, 3, h, w]`, and gives `embedding`,
 //! `[batch, d]`, after the BNNeck; the batch is open, h and w are the model's. Tensors have
 //! torchvision's names. Only operators of long standing are used (Conv, BatchNormalization, Relu,
-//! Clip, Add, MaxPool, GlobalAveragePool, Flatten, ReduceL2, Div), in single precision.
+//! Clip, Add, MaxPool, GlobalAveragePool, Flatten, ReduceL2, Div; for
+//! IBN also Split, InstanceNormalization, Concat), in single precision.
 
 mod frozen_norm;
 mod graph;
@@ -37,8 +38,8 @@ pub struct OnnxOptions {
     pub opset: i64,
     /// Divide embeddings by their length.
     pub normalize: bool,
-    /// Leave batch norms as nodes instead of folding them into the convolutions before them. (The
-    /// neck's is a node always: a ReLU stands before it.)
+    /// Leave batch norms as nodes instead of folding them into the convolutions before them. (Those
+    /// of the neck, before which a ReLU stands, and beside an instance norm are nodes always.)
     pub keep_batch_norms: bool,
 }
 
