@@ -28,6 +28,11 @@ impl Output {
         Output { json, verbose, quiet }
     }
 
+    /// Whether more is asked for.
+    pub(crate) fn verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Whether a bar can be drawn on stderr.
     pub(crate) fn live(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()

@@ -95,7 +95,12 @@ impl<'a> Training<'a> {
                 self.steps = 0;
                 self.say(format!("run {number} of {of}, seed {seed}"));
             }
-            TrainEvent::Pretrained(import) => self.say(format!("pretrained weights: {import}")),
+            TrainEvent::Pretrained(import) => {
+                self.say(format!("pretrained weights: {import}"));
+                for notice in &import.notices {
+                    self.say(format!("note: {}: {notice}", import.path.display()));
+                }
+            }
             TrainEvent::Ready { dataset, num_classes, skipped, epoch } => {
                 let images = dataset.train.len();
                 self.say(format!("training on {images} images of {num_classes} identities"));

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use centroids::core::{CameraRule, CentroidOf, Distance, Preset, Unit};
 use centroids::data::{Layout, Split};
+use centroids::model::Backbone;
+use centroids::pipeline::Names;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 /// One value, or `all`.
@@ -61,6 +63,14 @@ pub(crate) fn centroid_of() -> impl TypedValueParser<Value = CentroidOf> {
 
 pub(crate) fn split() -> impl TypedValueParser<Value = Split> {
     parsed(Split::ALL.map(Split::name))
+}
+
+pub(crate) fn backbone() -> impl TypedValueParser<Value = Backbone> {
+    parsed(Backbone::ALL.map(Backbone::name))
+}
+
+pub(crate) fn names() -> impl TypedValueParser<Value = Names> {
+    parsed(Names::ALL.map(Names::name))
 }
 
 /// The reference's `DukeMTMC-reID` is taken too.

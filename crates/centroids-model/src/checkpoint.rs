@@ -4,22 +4,20 @@
 //! and `config` (the experiment's TOML, verbatim). The random generators have no state of their
 //! own: they are seeded by (seed, epoch, position), so the position is all there is to keep.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use centroids_core::{Pid, write_atomically};
+use centroids_core::Pid;
 use centroids_data::InputSpec;
-use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::trainer::EpochSums;
-use crate::weights::{Array, Tensors};
+use crate::weights::{RawTensor, StateDict, Tensors, save_tensors};
 use crate::{BackboneOptions, Error};
 
-const FORMAT: &str = "centroids.checkpoint.v1";
+pub(crate) const FORMAT: &str = "centroids.checkpoint.v1";
 
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,10 +68,8 @@ impl Checkpoint {
             ("position".to_owned(), to_json(&self.position)),
             ("config".to_owned(), self.config.clone()),
         ]);
-        let io = |source| Error::Io { path: path.to_owned(), source };
-        let bytes = safetensors::serialize(&self.tensors, Some(metadata))
-            .map_err(|error| io(std::io::Error::other(error)))?;
-        write_atomically(path, |file| file.write_all(&bytes)).map_err(io)
+        let tensors = self.tensors.iter().map(|(name, array)| (name.clone(), array));
+        save_tensors(path, tensors, metadata)
     }
 
     /// Reads a checkpoint.
@@ -81,46 +77,43 @@ impl Checkpoint {
     /// # Errors
     /// A missing, truncated or foreign file, or one of a newer version; NaN or infinite weights.
     pub fn load(path: &Path) -> Result<Checkpoint, Error> {
-        let bytes =
-            std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let error = |reason: String| Error::File { path: path.to_owned(), reason };
-        let invalid = |e| {
-            error(format!(
-                "is not a complete safetensors file ({e}); train again or use another checkpoint"
-            ))
-        };
-        let file = SafeTensors::deserialize(&bytes).map_err(invalid)?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(invalid)?;
-        let metadata = header.metadata().clone().unwrap_or_default();
+        Checkpoint::of(&StateDict::read(path)?)
+    }
+
+    /// The checkpoint in a file that was read.
+    ///
+    /// # Errors
+    /// See [`Checkpoint::load`].
+    pub fn of(file: &StateDict) -> Result<Checkpoint, Error> {
+        let error = |reason: String| Error::File { path: file.path().to_owned(), reason };
+        let metadata = file.metadata();
         match metadata.get("format").map(String::as_str) {
             Some(FORMAT) => {}
-            Some(other) => {
-                return Err(error(format!("has format `{other}`, this version reads `{FORMAT}`")));
-            }
-            None => {
+            Some(crate::trained_model::FORMAT) => {
                 return Err(error(
-                    "is a safetensors file, but not a checkpoint of `centroids train`".into(),
+                    "is a trained model without the state of its training, which cannot go on; a \
+                     new one can start from it (model.pretrain_path)"
+                        .to_owned(),
                 ));
             }
+            Some(other) if other.starts_with("centroids.") => {
+                return Err(error(format!("has format `{other}`, this version reads `{FORMAT}`")));
+            }
+            _ => return Err(error("is not a checkpoint of `centroids train`".to_owned())),
         }
-        let mut tensors = Tensors::new();
-        for (name, view) in file.tensors() {
-            tensors.insert(
-                name.clone(),
-                read_array(&view).map_err(|e| error(format!("tensor `{name}` {e}")))?,
-            );
-        }
-        let backbone: BackboneOptions = from_json(&metadata, "backbone").map_err(error)?;
-        let input: InputSpec = from_json(&metadata, "input").map_err(error)?;
-        check_input(&backbone, &input).map_err(error)?;
+        let array = |(name, tensor): (&String, &RawTensor)| match tensor.to_array() {
+            Ok(array) => Ok((name.clone(), array)),
+            Err(reason) => Err(error(format!("tensor `{name}` {reason}"))),
+        };
+        let (backbone, input) = read_spec(metadata).map_err(error)?;
         Ok(Checkpoint {
-            path: path.to_owned(),
-            tensors,
+            path: file.path().to_owned(),
+            tensors: file.tensors().iter().map(array).collect::<Result<_, _>>()?,
             backbone,
             input,
-            pids: from_json(&metadata, "pids").map_err(error)?,
-            records: from_json(&metadata, "records").map_err(error)?,
-            position: from_json(&metadata, "position").map_err(error)?,
+            pids: from_json(metadata, "pids").map_err(error)?,
+            records: from_json(metadata, "records").map_err(error)?,
+            position: from_json(metadata, "position").map_err(error)?,
             config: metadata.get("config").cloned().unwrap_or_default(),
         })
     }
@@ -144,7 +137,18 @@ impl Checkpoint {
 /// Sides of an image that a network can take; beyond them is a mistake or an attack.
 pub const IMAGE_SIDES: RangeInclusive<usize> = 16..=4096;
 
-fn check_input(backbone: &BackboneOptions, input: &InputSpec) -> Result<(), String> {
+/// Network and preprocessing that metadata speak of.
+pub(crate) fn read_spec(
+    metadata: &BTreeMap<String, String>,
+) -> Result<(BackboneOptions, InputSpec), String> {
+    let (backbone, input) = (from_json(metadata, "backbone")?, from_json(metadata, "input")?);
+    check_input(&backbone, &input)?;
+    Ok((backbone, input))
+}
+
+/// # Errors
+/// What no network or no image can be.
+pub(crate) fn check_input(backbone: &BackboneOptions, input: &InputSpec) -> Result<(), String> {
     backbone.check().map_err(|error| format!("has {error}"))?;
     if !input.size.iter().all(|side| IMAGE_SIDES.contains(side)) {
         let (least, most) = (IMAGE_SIDES.start(), IMAGE_SIDES.end());
@@ -157,56 +161,23 @@ fn check_input(backbone: &BackboneOptions, input: &InputSpec) -> Result<(), Stri
     Ok(())
 }
 
-fn to_json(value: &impl Serialize) -> String {
+pub(crate) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
 fn from_json<T: DeserializeOwned>(
-    metadata: &HashMap<String, String>,
+    metadata: &BTreeMap<String, String>,
     key: &str,
 ) -> Result<T, String> {
     let text = metadata.get(key).ok_or_else(|| format!("lacks the metadata entry `{key}`"))?;
     serde_json::from_str(text).map_err(|error| format!("has a bad metadata entry `{key}`: {error}"))
 }
 
-fn read_array(view: &safetensors::tensor::TensorView<'_>) -> Result<Array, String> {
-    if view.dtype() != Dtype::F32 {
-        return Err(format!("is {:?}, expected F32", view.dtype()));
-    }
-    let values: Vec<f32> =
-        view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(format!("holds {} at index {index}", values[index])),
-        None => Ok(Array { shape: view.shape().to_vec(), values }),
-    }
-}
-
-impl View for &Array {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        if cfg!(target_endian = "little") {
-            Cow::Borrowed(bytemuck::cast_slice(&self.values))
-        } else {
-            Cow::Owned(self.values.iter().flat_map(|value| value.to_le_bytes()).collect())
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        self.values.len() * 4
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Backbone;
+    use crate::weights::Array;
 
     fn checkpoint() -> Checkpoint {
         let array = Array { shape: vec![2, 1], values: vec![1.5, -0.25] };
@@ -257,7 +228,10 @@ mod tests {
             |format: &str| Some(HashMap::from([("format".to_owned(), format.to_owned())]));
         let file = |metadata| safetensors::serialize(&checkpoint().tensors, metadata).unwrap();
         let whole = file(metadata(FORMAT));
-        for cut in [0, 4, 20, whole.len() - 1] {
+        for cut in [0, 4] {
+            assert!(error(&whole[..cut]).contains("weights are expected"), "{cut}");
+        }
+        for cut in [20, whole.len() - 1] {
             assert!(error(&whole[..cut]).contains("not a complete safetensors file"), "{cut}");
         }
         assert!(error(&whole).contains("lacks the metadata entry"));

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 use centroids_data::{EvalTransform, InputSpec, embed_batches};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, IMAGE_SIDES};
 use crate::reid_model::{ModelSpec, ReidModel};
+use crate::trained_model::TrainedModel;
+use crate::weights::Array;
 use crate::{BackboneOptions, Error, weights};
 
 /// A model that embeds: eval mode, no gradients.
@@ -54,10 +56,54 @@ impl Embedder {
     /// # Errors
     /// Tensors that are missing or of another shape.
     pub fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Embedder, Error> {
-        let spec = ModelSpec { backbone: checkpoint.backbone, num_classes: checkpoint.pids.len() };
-        let model = ReidModel::new(spec, device);
-        let model = weights::load(model, &checkpoint.tensors, &checkpoint.path)?;
-        Ok(Embedder::new(model, checkpoint.backbone, checkpoint.input))
+        Embedder::from_model(checkpoint.clone().into(), device)
+    }
+
+    /// A trained model of any file.
+    ///
+    /// # Errors
+    /// Tensors that are missing or of another shape.
+    pub fn from_model(mut model: TrainedModel, device: &Device) -> Result<Embedder, Error> {
+        let TrainedModel { backbone, input, .. } = model;
+        if !model.has_classes() {
+            let d = backbone.backbone.channels();
+            let none = Array { shape: vec![1, d], values: vec![0.0; d] };
+            model.tensors.insert("fc_query.weight".to_owned(), none.clone());
+            model.tensors.insert("center_loss.centers".to_owned(), none);
+        }
+        let num_classes = model.tensors["fc_query.weight"].shape[0];
+        let network = ReidModel::new(ModelSpec { backbone, num_classes }, device);
+        let network = weights::load(network, &model.tensors, &model.path)?;
+        Ok(Embedder::new(network, backbone, input))
+    }
+
+    /// A model of random weights, whose embeddings mean nothing: for measuring its speed.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]: settings that the network does not have, images it cannot take.
+    pub fn random(
+        backbone: BackboneOptions,
+        input: InputSpec,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Embedder, Error> {
+        backbone.check()?;
+        if !input.size.iter().all(|side| IMAGE_SIDES.contains(side)) {
+            let reason = format!("sides must be {} to {}", IMAGE_SIDES.start(), IMAGE_SIDES.end());
+            return Err(Error::Setting { key: "size", value: format!("{:?}", input.size), reason });
+        }
+        let model = ReidModel::new(ModelSpec { backbone, num_classes: 1 }, device);
+        Ok(Embedder::new(weights::initialise(model, seed), backbone, input))
+    }
+
+    /// The model.
+    pub(crate) fn model(&self) -> &ReidModel {
+        &self.model
+    }
+
+    /// The network under the pooling.
+    pub fn backbone(&self) -> BackboneOptions {
+        self.backbone
     }
 
     /// Dimension of an embedding.

@@ -43,6 +43,11 @@ impl Head {
         self.bn.forward_vectors(features, mode)
     }
 
+    /// The neck's batch norm.
+    pub(crate) fn neck_norm(&self) -> &BatchNorm {
+        &self.bn
+    }
+
     /// Embeddings → logits: `[n, d]` → `[n, C]`.
     pub fn classify(&self, embeddings: Tensor<2>) -> Tensor<2> {
         embeddings.matmul(self.fc_query.weight.val().transpose())

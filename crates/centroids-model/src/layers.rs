@@ -100,7 +100,18 @@ impl Conv2d {
         Conv2d { depthwise: true, ..Conv2d::new(1, channels, kernel, stride, device) }
     }
 
-    fn convolution(&self) -> Convolution {
+    /// In training or not: `[n, in, h, w]` → `[n, out, h', w']`, for a norm that [`conv_norm`] does
+    /// not know. The convolution is no end of a block.
+    pub fn forward(&self, x: Tensor<4>, part: Part) -> Tensor<4> {
+        let begin = match part {
+            Part::Begin(residual) => Some(residual),
+            _ => None,
+        };
+        kernels::conv2d(x, self.weight.val(), self.convolution(), begin.as_ref())
+    }
+
+    /// Stride, padding and grouping.
+    pub(crate) fn convolution(&self) -> Convolution {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
         Convolution { stride, padding, depthwise: self.depthwise }
     }
@@ -155,7 +166,8 @@ impl BatchNorm {
         y
     }
 
-    fn frozen(&self) -> Frozen {
+    /// Scale, shift and running statistics.
+    pub(crate) fn frozen(&self) -> Frozen {
         Frozen {
             gamma: self.weight.val(),
             beta: self.bias.val(),
@@ -164,15 +176,20 @@ impl BatchNorm {
         }
     }
 
+    /// `activation(norm(x))`: `[n, c, h, w]` → `[n, c, h, w]`.
+    pub fn forward(&self, x: Tensor<4>, activation: Activation, mode: Mode) -> Tensor<4> {
+        match mode {
+            Mode::Train => self.train(x, None, activation),
+            Mode::Eval => {
+                activation.apply(kernels::frozen_batch_norm(x, self.frozen(), Self::EPSILON))
+            }
+        }
+    }
+
     /// Normalises vectors: `[n, c]` → `[n, c]`.
     pub fn forward_vectors(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
         let [n, c] = x.dims();
-        let x = x.reshape([n, c, 1, 1]);
-        let y = match mode {
-            Mode::Train => self.train(x, None, Activation::Identity),
-            Mode::Eval => kernels::frozen_batch_norm(x, self.frozen(), Self::EPSILON),
-        };
-        y.reshape([n, c])
+        self.forward(x.reshape([n, c, 1, 1]), Activation::Identity, mode).reshape([n, c])
     }
 }
 

@@ -38,7 +38,8 @@ impl ReidModel {
     }
 
     /// The model with the backbone's tensors from `file`, which may stand under the prefixes
-    /// `module.`, `backbone.` and `base.`; what else is in the file is left out and listed.
+    /// `module.`, `backbone.` and `base.`; what else is in the file is left out and listed. Of a
+    /// trained checkpoint, too, only the backbone is taken, and the import says so.
     ///
     /// # Errors
     /// A tensor of the backbone that is missing, of another shape, no floating point number or not

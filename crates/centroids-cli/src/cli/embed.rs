@@ -24,7 +24,7 @@ pub(crate) struct EmbedArgs {
     /// manifests (.csv, .jsonl) or dataset folders.
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) inputs: Vec<PathBuf>,
-    /// Run folder (its best checkpoint) or checkpoint file.
+    /// Run folder (its best checkpoint), checkpoint or model file, or the reference's .ckpt.
     #[arg(long, value_name = "RUN|FILE")]
     pub(crate) model: PathBuf,
     /// File to write: .safetensors or .npy.

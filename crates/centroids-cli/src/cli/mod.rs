@@ -1,28 +1,34 @@
 //! What can be typed, a file per command. Doc comments are the manual.
 
+mod bench;
 mod completions;
 mod data;
 mod demo;
 mod embed;
 mod evaluate;
+mod export;
 mod prepare;
 mod search;
 mod shared;
 mod train;
+mod weights;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use bench::{BenchArgs, BenchCommand, BenchEmbedArgs};
 pub(crate) use completions::CompletionsArgs;
 pub(crate) use data::{DataArgs, DataCommand, InspectArgs, SynthArgs};
 pub(crate) use demo::{DemoArgs, DemoOptions};
 pub(crate) use embed::EmbedArgs;
 pub(crate) use evaluate::EvaluateArgs;
+pub(crate) use export::{ExportArgs, ExportCommand, OnnxArgs};
 pub(crate) use prepare::{
     DeepfashionArgs, JpgArgs, PrepareArgs, PrepareCommand, SizeArgs, Street2shopArgs, WorkArgs,
 };
 pub(crate) use search::SearchArgs;
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
 pub(crate) use train::TrainArgs;
+pub(crate) use weights::{ConvertArgs, InspectWeightsArgs, WeightsArgs, WeightsCommand};
 
 /// Image retrieval by class centroids: train a network, embed images, search and evaluate by one
 /// mean embedding per identity.
@@ -48,6 +54,9 @@ pub(crate) enum Command {
     Search(SearchArgs),
     Evaluate(EvaluateArgs),
     Data(DataArgs),
+    Export(ExportArgs),
+    Bench(BenchArgs),
+    Weights(WeightsArgs),
     Demo(DemoArgs),
     Completions(CompletionsArgs),
 }

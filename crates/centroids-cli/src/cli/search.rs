@@ -25,7 +25,7 @@ pub(crate) struct SearchArgs {
     /// Pictures to look for.
     #[arg(long, required = true, num_args = 1.., value_name = "QUERY")]
     pub(crate) image: Vec<PathBuf>,
-    /// Run folder or checkpoint [default: the one named in the gallery file]
+    /// Run folder, checkpoint or model file, or the reference's .ckpt [default: the one named in the gallery file]
     #[arg(long, value_name = "RUN|FILE")]
     pub(crate) model: Option<PathBuf>,
     /// Hits per picture.

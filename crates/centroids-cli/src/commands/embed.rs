@@ -16,7 +16,7 @@ use crate::output::{Output, text};
 use crate::progress::Counter;
 
 pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    check_out(&arguments.out)?;
+    check_out(&arguments.out, &["safetensors", "npy"])?;
     let (records, names) = gather(&arguments)?;
     let device = parse_device(&arguments.device)?;
     let model = open_model(&arguments.model, &device)?;
@@ -37,12 +37,13 @@ pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitC
 }
 
 /// What would be found out only after all the work.
-fn check_out(out: &Path) -> anyhow::Result<()> {
-    let kind = out.extension().and_then(|extension| extension.to_str());
+pub(crate) fn check_out(out: &Path, endings: &[&str]) -> anyhow::Result<()> {
+    let ending = out.extension().and_then(|extension| extension.to_str());
     ensure!(
-        matches!(kind, Some("safetensors" | "npy")),
-        "{}: the output must end in .safetensors or .npy",
-        out.display()
+        ending.is_some_and(|ending| endings.contains(&ending)),
+        "{}: the output must end in .{}",
+        out.display(),
+        endings.join(" or .")
     );
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     ensure!(

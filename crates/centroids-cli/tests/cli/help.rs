@@ -1,7 +1,7 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 14] = [
+const COMMANDS: [(&[&str], &str); 21] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
@@ -14,6 +14,13 @@ const COMMANDS: [(&[&str], &str); 14] = [
     (&["data", "prepare", "jpg"], "centroids data prepare jpg photos photos_jpg"),
     (&["data", "prepare", "street2shop"], "centroids data prepare street2shop data/"),
     (&["data", "prepare", "deepfashion"], "centroids data prepare deepfashion data/"),
+    (&["export"], "Write a model in another program's format"),
+    (&["export", "onnx"], "centroids export onnx --model runs/market"),
+    (&["bench"], "Measure how fast this machine is"),
+    (&["bench", "embed"], "centroids bench embed --model runs/market"),
+    (&["weights"], "Look into a file of weights"),
+    (&["weights", "inspect"], "centroids weights inspect market1501"),
+    (&["weights", "convert"], "centroids weights convert runs/"),
     (&["demo"], "Make a catalogue, train on it, evaluate"),
     (&["completions"], "centroids completions bash"),
 ];

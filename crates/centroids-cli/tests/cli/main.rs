@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper is a failing test")]
 
+/// `bench`: what it reports.
+mod bench;
+
 /// A tiny catalogue and a tiny trained run, made once and shared.
 mod catalogue;
 
@@ -14,6 +17,8 @@ mod demo;
 /// What is refused: one line, exit code, nothing half-written.
 mod errors;
 
+/// `export`, compared with ONNX Runtime where there is one.
+mod export;
 /// What a user of the reference types.
 mod migration;
 
@@ -40,3 +45,6 @@ mod resume;
 
 /// Training from published weights.
 mod pretrained;
+
+/// `weights inspect` and `weights convert`, and the reference's checkpoints as models.
+mod weights;

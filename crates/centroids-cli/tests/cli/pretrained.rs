@@ -7,11 +7,12 @@ use crate::catalogue::{Shared, train};
 
 const WEIGHTS: &str = "mobilenet_v2-b0353104.pth";
 
-/// The published weights, or `None` (said on stderr) when they are absent.
+/// The published weights beside the golden folder, or `None` (said on stderr) when they are absent.
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn weights() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/weights");
-    let path = folder.join(WEIGHTS);
+pub(crate) fn weights() -> Option<PathBuf> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
+    let golden = std::env::var_os("CENTROIDS_GOLDEN").map_or(golden, PathBuf::from);
+    let path = golden.join("../weights").join(WEIGHTS);
     if !path.is_file() {
         eprintln!("skipped: weights not found at {}", path.display());
         return None;
@@ -69,14 +70,16 @@ fn weights_that_do_not_fit_are_refused_before_anything_is_made() {
     refused("resnet18", &folder.path().join("none.pth"), &["none.pth"]);
     // The checkpoint of a run has its backbone's tensors under the reference's names.
     let resnet18 = Shared::get().run().join("checkpoints/last.safetensors");
-    refused("resnet34", &resnet18, &["last.safetensors", "layer", "missing"]);
+    let parts = ["last.safetensors", "the weights of resnet18", "set model.name to resnet18"];
+    refused("resnet34", &resnet18, &parts);
     if let Some(path) = weights() {
-        refused("resnet18", &path, &[WEIGHTS, "`conv1.weight` is missing"]);
+        refused("resnet18", &path, &[WEIGHTS, "the weights of mobilenet_v2"]);
     }
     let pairs = settings("resnet18", resnet18.to_str().unwrap());
     let output = train(&catalogue, &run, &pairs).success().get_output().clone();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("100 tensors matched, 0 missing"), "{said}");
+    assert!(said.contains("of 8 classes: only its backbone is taken"), "{said}");
 }
 
 #[test]

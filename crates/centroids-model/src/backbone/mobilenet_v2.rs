@@ -6,7 +6,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::ConvNorm;
+use super::{ConvNorm, Map, Plan};
 use crate::layers::{Activation, BatchNorm, Conv2d, Mode, Part, Residual, conv_norm};
 
 /// Channels of the last map.
@@ -68,6 +68,19 @@ impl MobileNetV2 {
             y
         })
     }
+
+    /// The layers of [`MobileNetV2::forward_stages`] in eval mode.
+    pub(super) fn plan(&self) -> Plan<'_> {
+        let mut plan = Plan::default();
+        self.features.iter().enumerate().fold(Plan::IMAGES, |x, (index, feature)| {
+            let path = format!("features.{index}");
+            match feature {
+                Feature::ConvNorm(layer) => plan_relu6(layer, path, x, &mut plan),
+                Feature::Block(block) => block.plan(&format!("{path}.conv"), x, &mut plan),
+            }
+        });
+        plan
+    }
 }
 
 /// An inverted residual; with a shortcut where input and output have the same shape.
@@ -118,10 +131,32 @@ impl Block {
         };
         conv_norm((narrow, norm), y, end, Activation::Identity, mode)
     }
+
+    /// Appends the layers of [`Block::forward`]; `path` is the name of its layers.
+    fn plan<'a>(&'a self, path: &str, x: Map, plan: &mut Plan<'a>) -> Map {
+        let at = |index: usize| format!("{path}.{index}");
+        let (y, last, narrow, norm) = match &self.conv {
+            Layers::Plain((filter, narrow, norm)) => {
+                (plan_relu6(filter, at(0), x, plan), 1, narrow, norm)
+            }
+            Layers::Expanded((widen, filter, narrow, norm)) => {
+                let y = plan_relu6(widen, at(0), x, plan);
+                (plan_relu6(filter, at(1), y, plan), 2, narrow, norm)
+            }
+        };
+        let end = (self.shortcut.then_some(x), Activation::Identity);
+        plan.conv_norm([at(last), at(last + 1)], (narrow, norm), y, end)
+    }
 }
 
 fn relu6((conv, norm): &ConvNorm, x: Tensor<4>, part: Part, mode: Mode) -> Tensor<4> {
     conv_norm((conv, norm), x, part, Activation::Relu6, mode)
+}
+
+/// Appends [`relu6`]; `path` is the name of convolution and norm together.
+fn plan_relu6<'a>((conv, norm): &'a ConvNorm, path: String, x: Map, plan: &mut Plan<'a>) -> Map {
+    let names = [format!("{path}.0"), format!("{path}.1")];
+    plan.conv_norm(names, (conv, norm), x, (None, Activation::Relu6))
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! Backbones: images `[n, 3, h, w]` → feature maps `[n, c, h', w']`.
 
+mod ibn;
 mod mobilenet_v2;
+mod plan;
 mod resnet;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,10 +14,12 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 pub use mobilenet_v2::MobileNetV2;
+pub(crate) use plan::{ConvNormLayer, Layer, Map, Norm, Plan};
 pub use resnet::ResNet;
 
 use crate::Error;
 use crate::layers::{BatchNorm, Conv2d, Mode};
+use crate::weights::shapes;
 use resnet::Depth;
 
 /// The backbones that can be chosen by name.
@@ -31,6 +36,12 @@ pub enum Backbone {
     ResNet101,
     /// ResNet-152: bottlenecks 3-8-36-3, 2048 channels.
     ResNet152,
+    /// ResNet-50 with instance norm in half of its first channels, 2048 channels.
+    #[serde(rename = "resnet50_ibn_a")]
+    ResNet50IbnA,
+    /// ResNet-101 with instance norm in half of its first channels, 2048 channels.
+    #[serde(rename = "resnet101_ibn_a")]
+    ResNet101IbnA,
     /// MobileNetV2, width 1.0, 1280 channels.
     #[serde(rename = "mobilenet_v2")]
     MobileNetV2,
@@ -44,12 +55,14 @@ enum Architecture {
 
 impl Backbone {
     /// Every backbone, by family, smallest first.
-    pub const ALL: [Backbone; 6] = [
+    pub const ALL: [Backbone; 8] = [
         Backbone::ResNet18,
         Backbone::ResNet34,
         Backbone::ResNet50,
         Backbone::ResNet101,
         Backbone::ResNet152,
+        Backbone::ResNet50IbnA,
+        Backbone::ResNet101IbnA,
         Backbone::MobileNetV2,
     ];
 
@@ -61,6 +74,8 @@ impl Backbone {
             Backbone::ResNet50 => "resnet50",
             Backbone::ResNet101 => "resnet101",
             Backbone::ResNet152 => "resnet152",
+            Backbone::ResNet50IbnA => "resnet50_ibn_a",
+            Backbone::ResNet101IbnA => "resnet101_ibn_a",
             Backbone::MobileNetV2 => "mobilenet_v2",
         }
     }
@@ -73,15 +88,37 @@ impl Backbone {
         }
     }
 
+    /// The backbone whose tensors, under torchvision's names, a file holds: all of them, in their
+    /// shapes, and no blocks of a deeper one.
+    pub(crate) fn fitting<'a>(shape_of: impl Fn(&str) -> Option<&'a [usize]>) -> Option<Backbone> {
+        let has = |name: &str| shape_of(name).is_some();
+        Backbone::ALL.into_iter().find(|backbone| {
+            let blocks = match backbone.architecture() {
+                Architecture::ResNet(depth) => depth.is_of_blocks(has),
+                Architecture::MobileNetV2 => has("features.0.0.weight"),
+            };
+            blocks && backbone.shapes().iter().all(|(name, shape)| shape_of(name) == Some(shape))
+        })
+    }
+
+    /// Names and shapes of its tensors.
+    pub(crate) fn shapes(self) -> BTreeMap<String, Vec<usize>> {
+        let options = BackboneOptions { backbone: self, last_stride: 1, stem_relu: false };
+        shapes(&Network::new(options, &Device::flex()))
+    }
+
     fn architecture(self) -> Architecture {
-        match self {
-            Backbone::ResNet18 => Architecture::ResNet(Depth::basic([2, 2, 2, 2])),
-            Backbone::ResNet34 => Architecture::ResNet(Depth::basic([3, 4, 6, 3])),
-            Backbone::ResNet50 => Architecture::ResNet(Depth::bottleneck([3, 4, 6, 3])),
-            Backbone::ResNet101 => Architecture::ResNet(Depth::bottleneck([3, 4, 23, 3])),
-            Backbone::ResNet152 => Architecture::ResNet(Depth::bottleneck([3, 8, 36, 3])),
-            Backbone::MobileNetV2 => Architecture::MobileNetV2,
-        }
+        let depth = match self {
+            Backbone::ResNet18 => Depth::basic([2, 2, 2, 2]),
+            Backbone::ResNet34 => Depth::basic([3, 4, 6, 3]),
+            Backbone::ResNet50 => Depth::bottleneck([3, 4, 6, 3]),
+            Backbone::ResNet101 => Depth::bottleneck([3, 4, 23, 3]),
+            Backbone::ResNet152 => Depth::bottleneck([3, 8, 36, 3]),
+            Backbone::ResNet50IbnA => Depth::bottleneck([3, 4, 6, 3]).with_ibn(),
+            Backbone::ResNet101IbnA => Depth::bottleneck([3, 4, 23, 3]).with_ibn(),
+            Backbone::MobileNetV2 => return Architecture::MobileNetV2,
+        };
+        Architecture::ResNet(depth)
     }
 }
 
@@ -113,7 +150,7 @@ pub struct BackboneOptions {
     /// strides of the other networks are torchvision's.
     pub last_stride: usize,
     /// ResNets: ReLU after the stem's batch norm, false (the reference) or true (torchvision).
-    /// Else false.
+    /// Else false: the IBN-a variants always have it, in the reference too.
     pub stem_relu: bool,
 }
 
@@ -136,6 +173,10 @@ impl BackboneOptions {
             }
             Architecture::MobileNetV2 if self.stem_relu => {
                 setting("model.stem_relu", "true".to_owned(), without())
+            }
+            Architecture::ResNet(depth) if depth.has_ibn() && self.stem_relu => {
+                let reason = format!("{} always has this ReLU; leave it out", self.backbone);
+                setting("model.stem_relu", "true".to_owned(), reason)
             }
             _ => Ok(()),
         }
@@ -180,6 +221,14 @@ impl Network {
             Network::MobileNetV2(network) => network.forward_stages(images, mode, look),
         }
     }
+
+    /// The layers of [`Network::forward`] in eval mode.
+    pub(crate) fn plan(&self) -> Plan<'_> {
+        match self {
+            Network::ResNet(network) => network.plan(),
+            Network::MobileNetV2(network) => network.plan(),
+        }
+    }
 }
 
 /// A convolution and its batch norm: `0` and `1` of a PyTorch `Sequential`.
@@ -199,8 +248,25 @@ mod tests {
             assert!(options(backbone, 1, false).check().is_ok(), "{backbone}");
             assert!(options(backbone, 3, false).check().is_err(), "{backbone}");
             let resnet = backbone != Backbone::MobileNetV2;
+            let ibn = backbone.name().contains("ibn");
             assert_eq!(options(backbone, 2, false).check().is_ok(), resnet);
-            assert_eq!(options(backbone, 1, true).check().is_ok(), resnet);
+            assert_eq!(options(backbone, 1, true).check().is_ok(), resnet && !ibn);
+        }
+    }
+
+    #[test]
+    fn every_backbone_fits_its_own_tensors_and_no_others() {
+        for backbone in Backbone::ALL {
+            let mut tensors = backbone.shapes();
+            let fitting = |tensors: &BTreeMap<String, Vec<usize>>| {
+                Backbone::fitting(|name| tensors.get(name).map(Vec::as_slice))
+            };
+            assert_eq!(fitting(&tensors), Some(backbone));
+            tensors.insert("fc.weight".to_owned(), vec![10, 512]);
+            assert_eq!(fitting(&tensors), Some(backbone), "a classifier is no part of it");
+            tensors.remove("fc.weight");
+            tensors.pop_first();
+            assert_eq!(fitting(&tensors), None, "{backbone} in part");
         }
     }
 

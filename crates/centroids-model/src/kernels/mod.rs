@@ -174,11 +174,36 @@ fn finish(x: Tensor<4>, shortcut: Option<Tensor<4>>, activation: Activation) -> 
         Some(shortcut) => x + shortcut,
         None => x,
     };
-    match activation {
-        Activation::Identity => x,
-        Activation::Relu => activation::relu(x),
-        Activation::Relu6 => x.clamp(0.0, 6.0),
+    activation.apply(x)
+}
+
+impl Activation {
+    /// The activation of a tensor, of Burn's operations.
+    pub(crate) fn apply(self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Activation::Identity => x,
+            Activation::Relu => activation::relu(x),
+            Activation::Relu6 => x.clamp(0.0, 6.0),
+        }
     }
+}
+
+/// `activation(normalised x)`: normalises every channel of every image of `[n, c, h, w]` by its own
+/// mean and biased variance, then scales by `gamma` and shifts by `beta`, both `[c]`; of Burn's
+/// operations.
+pub fn instance_norm(
+    x: Tensor<4>,
+    affine: [Tensor<1>; 2],
+    epsilon: f64,
+    activation: Activation,
+) -> Tensor<4> {
+    let [n, c, h, w] = x.dims();
+    let [gamma, beta] = affine.map(|vector| vector.reshape([1, c, 1]));
+    let x = x.reshape([n, c, h * w]);
+    let centered = x.clone() - x.mean_dim(2);
+    let variance = (centered.clone() * centered.clone()).mean_dim(2); // [n, c, 1]
+    let y = centered * ((variance + epsilon).sqrt().recip() * gamma) + beta;
+    activation.apply(y.reshape([n, c, h, w]))
 }
 
 /// `(x - mean) / sqrt(variance + epsilon) * gamma + beta` for `x` of `[n, c, h, w]`, of Burn's

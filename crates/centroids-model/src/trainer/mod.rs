@@ -139,8 +139,9 @@ impl Trainer {
     /// Starts from pretrained weights; see [`ReidModel::with_backbone`].
     ///
     /// # Errors
-    /// See there; the trainer is then as it was.
+    /// See there, and weights of another backbone; the trainer is then as it was.
     pub fn load_backbone(&mut self, file: &StateDict) -> Result<BackboneImport, Error> {
+        file.check_backbone(self.config.backbone.backbone)?;
         let (model, import) = self.model.clone().with_backbone(file)?;
         self.model = model;
         Ok(import)

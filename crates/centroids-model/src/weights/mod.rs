@@ -1,23 +1,31 @@
 //! The tensors of a module by their PyTorch names: taken out, put in, initialised; and files of
 //! weights that others made.
 
+mod kind;
 mod pretrained;
+mod safetensors_file;
 mod state_dict;
 mod torch;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
+use centroids_core::write_atomically;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use safetensors::tensor::{Dtype, View};
 
 use crate::Error;
 use crate::normal::fill_normal;
 
+pub(crate) use kind::NECK;
+pub use kind::{Classifier, Identity, Kind, is_trained_checkpoint};
 pub use pretrained::BackboneImport;
 pub(crate) use pretrained::load_backbone;
-pub use state_dict::{RawTensor, StateDict};
+pub use state_dict::{Container, RawTensor, StateDict};
 
 /// A host tensor: row-major f32.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,16 +36,44 @@ pub struct Array {
     pub values: Vec<f32>,
 }
 
+impl View for &Array {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        if cfg!(target_endian = "little") {
+            Cow::Borrowed(bytemuck::cast_slice(&self.values))
+        } else {
+            Cow::Owned(self.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        self.values.len() * 4
+    }
+}
+
 /// Host tensors by name, in the spelling of the reference's state dict
 /// (`backbone.base.layer1.0.downsample.0.weight`, `bn.running_var`, `fc_query.weight`,
 /// `center_loss.centers`).
 pub type Tensors = BTreeMap<String, Array>;
 
 /// Path in the module tree → name in the state dict. Which variant an enum has is no part of the
-/// name: variants, and nothing else, begin with a capital.
+/// name: variants, and nothing else, begin with a capital. The halves of an IBN are `IN` and `BN`.
 pub fn state_dict_name(path: &[String]) -> String {
-    let variant = |part: &str| part.starts_with(|first: char| first.is_ascii_uppercase());
-    let parts: Vec<&str> = path.iter().map(String::as_str).filter(|part| !variant(part)).collect();
+    let variant = |part: &&str| part.starts_with(|first: char| first.is_ascii_uppercase());
+    let spelled = |part| match part {
+        "instance" => "IN",
+        "batch" => "BN",
+        other => other,
+    };
+    let parts = path.iter().map(String::as_str).filter(|part| !variant(part));
+    let parts: Vec<&str> = parts.map(spelled).collect();
     let name = parts.join(".");
     match name.split_once('.') {
         Some(("backbone", rest)) => format!("backbone.base.{rest}"),
@@ -68,11 +104,49 @@ pub fn collect<M: Module>(module: &M) -> Tensors {
     visitor.tensors
 }
 
+/// Names and shapes of the float tensors of `module`.
+pub(crate) fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
+    struct Shapes {
+        path: Vec<String>,
+        shapes: BTreeMap<String, Vec<usize>>,
+    }
+    impl ModuleVisitor for Shapes {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let shape = param.shape().dims::<D>().to_vec();
+            self.shapes.insert(state_dict_name(&self.path), shape);
+        }
+    }
+    let mut visitor = Shapes { path: Vec::new(), shapes: BTreeMap::new() };
+    module.visit(&mut visitor);
+    visitor.shapes
+}
+
+/// Writes a safetensors file, by way of a temporary one beside it.
+///
+/// # Errors
+/// [`Error::Io`]; an older file of that name is then untouched.
+pub fn save_tensors<V: View>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, V)>,
+    metadata: HashMap<String, String>,
+) -> Result<(), Error> {
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let bytes = safetensors::serialize(tensors, Some(metadata))
+        .map_err(|error| io(std::io::Error::other(error)))?;
+    write_atomically(path, |file| file.write_all(&bytes)).map_err(io)
+}
+
 /// Replaces every float tensor of `module` by the one of its name.
 ///
 /// # Errors
 /// A tensor that `tensors` lacks or holds in another shape; `path` names the file they came from.
-pub fn load<M: Module>(module: M, tensors: &Tensors, path: &std::path::Path) -> Result<M, Error> {
+pub fn load<M: Module>(module: M, tensors: &Tensors, path: &Path) -> Result<M, Error> {
     let mut problem = None;
     let module = map_tensors(module, |name, shape| match tensors.get(name) {
         Some(array) if array.shape == shape => Some(array.clone()),

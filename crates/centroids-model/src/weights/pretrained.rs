@@ -1,19 +1,22 @@
 //! Pretrained weights of a backbone, under whatever prefix they were saved.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use burn::module::Module;
 
+use super::kind::{Identity, Kind};
 use super::{StateDict, Tensors, load, map_tensors};
-use crate::Error;
+use crate::{Backbone, Error};
 
 /// What wrappers put before a name: data parallelism, and the reference's own modules.
 const PREFIXES: [&str; 3] = ["module.", "backbone.", "base."];
 
 /// Counters of PyTorch's batch norms, which nothing reads.
 const COUNTER: &str = "num_batches_tracked";
+
+/// State of the optimiser in our checkpoints, no weights.
+const OPTIMIZER: &str = "adam.";
 
 /// What became of the tensors of a file. None is ever missing: that is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct BackboneImport {
     pub matched: usize,
     /// Tensors of the file that the network has no place for (classifier, another head), sorted.
     pub unused: Vec<String>,
+    /// What whoever named the file should know, a sentence each.
+    pub notices: Vec<String>,
 }
 
 impl fmt::Display for BackboneImport {
@@ -49,12 +54,7 @@ pub(crate) fn load_backbone<M: Module>(
     file: &StateDict,
 ) -> Result<(M, BackboneImport), Error> {
     let reject = |reason| Error::File { path: file.path().to_owned(), reason };
-    let mut found = BTreeMap::new();
-    for (name, tensor) in file.tensors() {
-        if found.insert(plain(name), (name, tensor)).is_some() {
-            return Err(reject(format!("has `{}` under two prefixes", plain(name))));
-        }
-    }
+    let mut found = file.plain_tensors()?;
     let mut tensors = Tensors::new();
     let mut problem = None;
     let backbone = map_tensors(backbone, |name, _| {
@@ -68,16 +68,74 @@ pub(crate) fn load_backbone<M: Module>(
         return Err(reject(reason));
     }
     let backbone = load(backbone, &tensors, file.path())?;
-    let unused = found.into_iter().filter(|(plain, _)| !plain.ends_with(COUNTER));
+    let is_weight = |name: &str| !name.ends_with(COUNTER) && !name.starts_with(OPTIMIZER);
+    let unused = found.into_iter().filter(|(plain, _)| is_weight(plain));
     let import = BackboneImport {
         path: file.path().to_owned(),
         matched: tensors.len(),
-        unused: unused.map(|(_, (name, _))| name.clone()).collect(),
+        unused: unused.map(|(_, (name, _))| name.to_owned()).collect(),
+        notices: file.identity().notice().into_iter().collect(),
     };
     Ok((backbone, import))
 }
 
-fn plain(mut name: &str) -> &str {
+impl Identity {
+    /// What is left out when only the backbone is taken.
+    fn notice(&self) -> Option<String> {
+        let what = match self.kind {
+            kind @ (Kind::Checkpoint | Kind::Model | Kind::Reference) => kind,
+            Kind::Backbone | Kind::Unknown => return None,
+        };
+        let classes = self.classifier.as_ref().map(|classifier| classifier.classes);
+        let of = classes.map(|classes| format!(" of {classes} classes")).unwrap_or_default();
+        Some(format!(
+            "it is a {what}{of}: only its backbone is taken; neck, classifier and centres are left \
+             out and start anew"
+        ))
+    }
+}
+
+impl StateDict {
+    /// Refuses weights that are known to be of another backbone.
+    ///
+    /// # Errors
+    /// [`Error::File`] naming both.
+    pub(crate) fn check_backbone(&self, wanted: Backbone) -> Result<(), Error> {
+        match self.identity().backbone {
+            Some(found) if found != wanted => {
+                let reason = format!(
+                    "holds the weights of {found}, but model.name is {wanted}; set model.name to \
+                     {found} or name other weights"
+                );
+                Err(Error::File { path: self.path().to_owned(), reason })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The tensors of a backbone under torchvision's names.
+    ///
+    /// # Errors
+    /// A tensor that is missing, no floating point number, or not finite.
+    pub fn backbone_tensors(&self, backbone: Backbone) -> Result<Tensors, Error> {
+        self.arrays(backbone.shapes().into_keys())
+    }
+
+    /// Tensors by their names without prefixes, in single precision.
+    pub(crate) fn arrays(&self, names: impl IntoIterator<Item = String>) -> Result<Tensors, Error> {
+        let tensors = self.plain_tensors()?;
+        let array = |name: String| match tensors.get(name.as_str()).map(|(_, t)| t.to_array()) {
+            Some(Ok(array)) => Ok((name, array)),
+            Some(Err(reason)) => Err(format!("tensor `{name}` {reason}")),
+            None => Err(format!("tensor `{name}` is missing")),
+        };
+        let arrays = names.into_iter().map(array).collect::<Result<Tensors, String>>();
+        arrays.map_err(|reason| Error::File { path: self.path().to_owned(), reason })
+    }
+}
+
+/// A name without [`PREFIXES`].
+pub(super) fn plain(mut name: &str) -> &str {
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
         name = rest;
     }
@@ -168,7 +226,8 @@ mod tests {
     #[test]
     fn a_long_list_is_cut() {
         let unused = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
-        let import = BackboneImport { path: Path::new("x").to_owned(), matched: 1, unused };
+        let (path, notices) = (Path::new("x").to_owned(), vec![]);
+        let import = BackboneImport { path, matched: 1, unused, notices };
         assert_eq!(import.to_string(), "x: 1 tensors matched, 0 missing, 4 unused (a, b, c, …)");
     }
 }

@@ -1,12 +1,17 @@
 //! A file of named tensors that PyTorch or another program wrote.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{bf16, f16};
-use safetensors::{Dtype, SafeTensors};
+use memmap2::Mmap;
+use safetensors::tensor::{Dtype, View};
+use serde_json::{Map, Value};
 
-use super::{Array, torch};
+use super::{Array, safetensors_file, torch};
 use crate::Error;
 
 /// A host tensor as it stands in a file.
@@ -44,31 +49,83 @@ impl RawTensor {
     }
 }
 
-/// The tensors of a file by name.
+impl View for &RawTensor {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// How tensors are packed in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// `torch.save` since PyTorch 1.6.
+    TorchZip,
+    /// `torch.save` before it.
+    TorchStream,
+    /// `torch.save` before 0.1.10.
+    TorchTar,
+    /// Safetensors.
+    Safetensors,
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Container::TorchZip => "PyTorch, zip archive",
+            Container::TorchStream => "PyTorch, stream of pickles (before 1.6)",
+            Container::TorchTar => "PyTorch, tar archive (before 0.1.10)",
+            Container::Safetensors => "safetensors",
+        })
+    }
+}
+
+/// The tensors of a file by name, and what the file says beside them.
 #[derive(Clone, Debug)]
 pub struct StateDict {
     path: PathBuf,
+    container: Container,
     tensors: BTreeMap<String, RawTensor>,
+    metadata: BTreeMap<String, String>,
+    extra: Map<String, Value>,
 }
 
 impl StateDict {
     /// Reads a file of `torch.save` (zip archive or the older stream and tar; a dictionary of tensors, or
     /// one that has it under `state_dict`) or a safetensors file; which, is seen from its content.
     ///
-    /// Nothing in the file is executed: of a pickle only what tensors are made of is understood.
-    /// Memory is bounded by twice the file's size and 64 MiB.
+    /// Nothing in the file is executed: of a pickle only what tensors are made of is understood;
+    /// objects of other programs beside the tensors are passed over, and calls of other functions
+    /// than those that make plain values are refused.
+    /// Memory is bounded by the file's size and 64 MiB.
     ///
     /// # Errors
-    /// A file that is missing, of another kind, incomplete, contradictory, without tensors, or that
-    /// refers to anything but tensors.
+    /// A file that is missing, of another kind, incomplete, contradictory, without tensors, or whose
+    /// dictionary of tensors holds anything else.
     pub fn read(path: &Path) -> Result<StateDict, Error> {
         let io = |source| Error::Io { path: path.to_owned(), source };
         let reject = |reason: String| Error::File { path: path.to_owned(), reason };
+        // Asked before it is opened: a pipe would wait for its writer.
         if !std::fs::metadata(path).map_err(io)?.is_file() {
             return Err(reject("is not a file; name a .pth or .safetensors file".to_owned()));
         }
-        let tensors = parse(&std::fs::read(path).map_err(io)?).map_err(reject)?;
-        Ok(StateDict { path: path.to_owned(), tensors })
+        let file = File::open(path).map_err(io)?;
+        // SAFETY: the bytes are only read, and as bytes: any value is valid. Writing to a file of
+        // weights while it is read is outside of what any program can bear.
+        let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
+        let parsed = parse(&bytes).map_err(reject)?;
+        Ok(StateDict { path: path.to_owned(), ..parsed })
     }
 
     /// The file.
@@ -76,36 +133,47 @@ impl StateDict {
         &self.path
     }
 
+    /// How it is packed.
+    pub fn container(&self) -> Container {
+        self.container
+    }
+
     /// Its tensors under the names they have there.
     pub fn tensors(&self) -> &BTreeMap<String, RawTensor> {
         &self.tensors
     }
+
+    /// The texts in the header of a safetensors file.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// What a trainer wrote beside a `state_dict`, as far as it is plain values: `epoch`,
+    /// `global_step`, `pytorch-lightning_version`, `hyper_parameters`.
+    pub fn extra(&self) -> &Map<String, Value> {
+        &self.extra
+    }
 }
 
-fn parse(file: &[u8]) -> Result<BTreeMap<String, RawTensor>, String> {
+/// What the bytes of a file hold, still without its path.
+fn parse(file: &[u8]) -> Result<StateDict, String> {
+    let (path, metadata, extra) = (PathBuf::new(), BTreeMap::new(), Map::new());
     // Asked first: the length of its header may look like the beginning of a pickle.
-    let tensors = if file.get(8) == Some(&b'{') {
-        safetensors(file)?
+    let parsed = if file.get(8) == Some(&b'{') {
+        let safetensors_file::Contents { tensors, metadata } = safetensors_file::read(file)?;
+        StateDict { path, container: Container::Safetensors, tensors, metadata, extra }
     } else {
-        torch::read(file).unwrap_or_else(|| Err(foreign(file)))?
+        let read = torch::read(file).unwrap_or_else(|| Err(foreign(file)))?;
+        let torch::Contents { container, tensors, extra } = read;
+        StateDict { path, container, tensors, metadata, extra }
     };
-    if tensors.is_empty() {
+    if parsed.tensors.is_empty() {
         return Err("holds no tensors".to_owned());
     }
-    match tensors.keys().find(|name| name.contains(char::is_control)) {
+    match parsed.tensors.keys().find(|name| name.contains(char::is_control)) {
         Some(name) => Err(format!("has a tensor of the name `{}`", name.escape_debug())),
-        None => Ok(tensors),
+        None => Ok(parsed),
     }
-}
-
-fn safetensors(file: &[u8]) -> Result<BTreeMap<String, RawTensor>, String> {
-    let file = SafeTensors::deserialize(file)
-        .map_err(|error| format!("is not a complete safetensors file ({error})"))?;
-    let raw = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
-        let (dtype, shape) = (view.dtype(), view.shape().to_vec());
-        (name, RawTensor { dtype, shape, bytes: view.data().to_vec() })
-    };
-    Ok(file.tensors().into_iter().map(raw).collect())
 }
 
 /// What stands where weights should.
@@ -158,7 +226,7 @@ mod tests {
             let name = "w".repeat(8 * len);
             let one = safetensors::tensor::TensorView::new(Dtype::U8, vec![1], &[7]).unwrap();
             let file = safetensors::serialize([(&name, one)], None).unwrap();
-            assert_eq!(parse(&file).unwrap()[&name].bytes, [7], "{}", file[0]);
+            assert_eq!(parse(&file).unwrap().tensors[&name].bytes, [7], "{}", file[0]);
         }
     }
 

@@ -10,7 +10,7 @@ use rawzip::{CompressionMethod, ZipArchive, ZipArchiveEntryWayfinder, ZipSliceAr
 use super::view::Storage;
 
 /// Largest table of contents, inflated.
-const MAX_PICKLE: usize = 16 << 20;
+const MAX_PICKLE: usize = 8 << 20;
 
 /// A zip archive of `torch.save`.
 pub(super) struct Archive<'a> {
@@ -57,15 +57,17 @@ impl<'a> Archive<'a> {
         self.read("data.pkl", MAX_PICKLE)
     }
 
-    /// The bytes of a storage, if they are no more than `limit`.
+    /// The bytes of a storage; a deflated one of at most `most`.
     pub(super) fn storage(
         &self,
         storage: &Storage<'_>,
-        limit: usize,
+        most: usize,
     ) -> Result<Cow<'_, [u8]>, String> {
-        let wanted = storage.bytes().filter(|bytes| *bytes <= limit);
-        let wanted = wanted.ok_or("its storage is larger than the file can hold")?;
-        self.read(&format!("data/{}", storage.key), wanted)
+        let name = format!("data/{}", storage.key);
+        let entry = self.entries.get(&self.path(&name));
+        let stored = entry.is_some_and(|(method, _)| *method == CompressionMethod::STORE);
+        let wanted = storage.bytes().filter(|bytes| stored || *bytes <= most);
+        self.read(&name, wanted.ok_or("its storage is larger than the file can hold")?)
     }
 
     fn path(&self, name: &str) -> String {

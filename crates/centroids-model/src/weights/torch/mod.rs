@@ -5,6 +5,7 @@
 //! and a tar archive before it.
 
 mod archive;
+mod extra;
 mod object;
 mod pickle;
 mod stream;
@@ -23,13 +24,26 @@ use stream::Stream;
 use tar::{Tar, is_tar};
 use view::{Storage, View};
 
-use super::state_dict::RawTensor;
+use super::state_dict::{Container, RawTensor};
 
-/// Room for expanded views and deflated storages, beyond the size of the file.
-const ALLOWANCE: usize = 64 << 20;
+/// Room for expanded views, beyond the size of the file.
+const VIEWS: usize = 24 << 20;
 
-/// Every tensor of the file, row-major. `None` if `file` is not of `torch.save`.
-pub(super) fn read(file: &[u8]) -> Option<Result<BTreeMap<String, RawTensor>, String>> {
+/// Room for a storage that has to be inflated before its views are taken out of it.
+const INFLATED: usize = 8 << 20;
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) container: Container,
+    /// Row-major.
+    pub(super) tensors: BTreeMap<String, RawTensor>,
+    /// What a trainer wrote beside them, as far as it is plain values.
+    pub(super) extra: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The contents of the file. `None` if `file` is not of `torch.save`.
+pub(super) fn read(file: &[u8]) -> Option<Result<Contents, String>> {
     match file {
         [b'P', b'K', 3, 4, ..] => Some(read_archive(file)),
         [0x80, ..] => Some(read_stream(file)),
@@ -38,75 +52,122 @@ pub(super) fn read(file: &[u8]) -> Option<Result<BTreeMap<String, RawTensor>, St
     }
 }
 
-fn read_archive(file: &[u8]) -> Result<BTreeMap<String, RawTensor>, String> {
+fn read_archive(file: &[u8]) -> Result<Contents, String> {
     let archive = Archive::open(file)?;
-    let contents = archive.contents()?;
-    let pickle = Pickle::read(&mut &contents[..])?;
-    let limit = file.len() + ALLOWANCE;
-    tensors(&pickle, limit, |storage| archive.storage(storage, limit))
+    let pickle = archive.contents()?;
+    let pickle = Pickle::read(&mut &pickle[..])?;
+    contents(Container::TorchZip, &pickle, file, |storage, most| archive.storage(storage, most))
 }
 
-fn read_stream(file: &[u8]) -> Result<BTreeMap<String, RawTensor>, String> {
+fn read_stream(file: &[u8]) -> Result<Contents, String> {
     let stream = Stream::open(file)?;
-    tensors(&stream.pickle, file.len() + ALLOWANCE, |storage| stream.storage(storage))
+    contents(Container::TorchStream, &stream.pickle, file, |storage, _| stream.storage(storage))
 }
 
-fn read_tar(file: &[u8]) -> Result<BTreeMap<String, RawTensor>, String> {
+fn read_tar(file: &[u8]) -> Result<Contents, String> {
     let tar = Tar::open(file)?;
-    tensors(&tar.pickle, file.len() + ALLOWANCE, |storage| tar.storage(storage))
+    contents(Container::TorchTar, &tar.pickle, file, |storage, _| tar.storage(storage))
+}
+
+fn contents<'f>(
+    container: Container,
+    pickle: &Pickle<'_>,
+    file: &[u8],
+    bytes_of: impl Fn(&Storage<'_>, usize) -> Result<Cow<'f, [u8]>, String>,
+) -> Result<Contents, String> {
+    let root = entries(pickle, pickle.root()).ok_or_else(|| no_dictionary(pickle))?;
+    let (dict, extra) = match entry(pickle, root, "state_dict").and_then(|id| entries(pickle, id)) {
+        Some(inner) => (inner, extra::of(pickle, root)),
+        None => (root, serde_json::Map::new()),
+    };
+    let tensors = tensors(views(pickle, dict)?, file.len() + VIEWS, bytes_of)?;
+    Ok(Contents { container, tensors, extra })
 }
 
 /// Copies every view out of its storage; views of one storage together, so that a deflated one is
 /// inflated once and not kept.
 fn tensors<'f>(
-    pickle: &Pickle<'_>,
+    views: BTreeMap<&str, &View<'_>>,
     limit: usize,
-    bytes_of: impl Fn(&Storage<'_>) -> Result<Cow<'f, [u8]>, String>,
+    bytes_of: impl Fn(&Storage<'_>, usize) -> Result<Cow<'f, [u8]>, String>,
 ) -> Result<BTreeMap<String, RawTensor>, String> {
-    let views = views(pickle)?;
     let total = views.values().try_fold(0usize, |sum, view| sum.checked_add(view.bytes()));
-    if total.is_none_or(|total| total > limit) {
-        return Err("describes more tensors than a file of its size can hold".to_owned());
-    }
+    let total = total.filter(|total| *total <= limit);
+    let total = total.ok_or("describes more tensors than a file of its size can hold")?;
     let mut by_storage: Vec<_> = views.into_iter().collect();
     by_storage.sort_by(|(_, a), (_, b)| a.storage().key.cmp(&b.storage().key));
     let mut tensors = BTreeMap::new();
     for of_storage in by_storage.chunk_by(|(_, a), (_, b)| a.storage().key == b.storage().key) {
         let inside = |name: &str, error| format!("tensor `{}`: {error}", name.escape_debug());
-        let (name, view) = &of_storage[0];
-        let bytes = bytes_of(view.storage()).map_err(|error| inside(name, error))?;
+        let (name, first) = &of_storage[0];
+        // The one view of a whole storage becomes a tensor without a copy.
+        let moved = of_storage.len() == 1 && first.is_whole();
+        let most = if moved { limit } else { limit - total + INFLATED };
+        let mut bytes = bytes_of(first.storage(), most).map_err(|error| inside(name, error))?;
         for (name, view) in of_storage {
             let (dtype, shape) = (view.storage().dtype, view.shape().to_vec());
-            let bytes = view.gather(&bytes).map_err(|error| inside(name, error))?;
+            let bytes = match &mut bytes {
+                Cow::Owned(bytes) if moved => view.check(bytes).map(|()| std::mem::take(bytes)),
+                bytes => view.gather(bytes),
+            };
+            let bytes = bytes.map_err(|error| inside(name, error))?;
             tensors.insert((*name).to_owned(), RawTensor { dtype, shape, bytes });
         }
     }
     Ok(tensors)
 }
 
-/// The dictionary at the root, or the one called `state_dict` in it. As in Python, the last of two
-/// equal keys counts.
-fn views<'p, 'a>(pickle: &'p Pickle<'a>) -> Result<BTreeMap<&'a str, &'p View<'a>>, String> {
-    let entries = |id: Id| match pickle.get(id) {
+fn entries<'p>(pickle: &'p Pickle<'_>, id: Id) -> Option<&'p [(Id, Id)]> {
+    match pickle.get(id) {
         Object::Dict(entries) => Some(entries),
         _ => None,
-    };
-    let key = |id: Id| match pickle.get(id) {
+    }
+}
+
+fn key<'a>(pickle: &Pickle<'a>, id: Id) -> Option<&'a str> {
+    match pickle.get(id) {
         Object::Text(key) => Some(*key),
         _ => None,
-    };
-    let no_dictionary = "holds no dictionary of tensors; save the model's state_dict()";
-    let mut dict = entries(pickle.root()).ok_or(no_dictionary)?;
-    let inner = dict.iter().rev().find(|(name, _)| key(*name) == Some("state_dict"));
-    if let Some(inner) = inner.and_then(|(_, value)| entries(*value)) {
-        dict = inner;
     }
+}
+
+/// The value of a key. As in Python, the last of two equal keys counts.
+fn entry(pickle: &Pickle<'_>, entries: &[(Id, Id)], name: &str) -> Option<Id> {
+    let found = entries.iter().rev().find(|(id, _)| key(pickle, *id) == Some(name));
+    found.map(|(_, value)| *value)
+}
+
+fn no_dictionary(pickle: &Pickle<'_>) -> String {
+    match pickle.get(pickle.root()) {
+        Object::Instance(instance) => format!(
+            "holds a whole model or another object of {}; nothing was run. Save the model's \
+             state_dict() instead",
+            pickle.get(instance.class)
+        ),
+        Object::Foreign(name) => format!("holds {name}, no weights; nothing was run"),
+        _ => "holds no dictionary of tensors; save the model's state_dict()".to_owned(),
+    }
+}
+
+/// The tensors of a dictionary, which holds nothing else.
+fn views<'p, 'a>(
+    pickle: &'p Pickle<'a>,
+    dict: &[(Id, Id)],
+) -> Result<BTreeMap<&'a str, &'p View<'a>>, String> {
     let mut views = BTreeMap::new();
     for (name, value) in dict {
-        let name = key(*name).ok_or("has a tensor whose name is no text")?;
+        let name = key(pickle, *name).ok_or("has a tensor whose name is no text")?;
+        let shown = name.escape_debug();
         match pickle.get(*value) {
             Object::Tensor(view) => views.insert(name, view.as_ref()),
-            other => return Err(format!("`{}` is {other}, no tensor", name.escape_debug())),
+            Object::Instance(instance) => {
+                let class = pickle.get(instance.class);
+                return Err(format!("`{shown}` is made of {class}, no tensor; nothing was run"));
+            }
+            Object::Foreign(other) => {
+                return Err(format!("`{shown}` is {other}, no tensor; nothing was run"));
+            }
+            other => return Err(format!("`{shown}` is {other}, no tensor")),
         };
     }
     Ok(views)

@@ -1,4 +1,4 @@
-//! What a pickle of tensors may hold.
+//! What a pickle of tensors may hold, and what beside tensors is let pass.
 
 use std::fmt;
 
@@ -16,13 +16,18 @@ pub(super) enum Object<'a> {
     None,
     Bool(bool),
     Int(i128),
-    Float,
+    Float(f64),
     Text(&'a str),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Function(Function),
     ElementType(Dtype),
+    /// Named, and no more: a class or a function of some program.
+    Foreign(Box<Name<'a>>),
+    /// An object of a class that is [`Object::Foreign`]; all that is kept are the entries of one
+    /// that is a dictionary.
+    Instance(Box<Instance>),
     // Boxed: most objects are numbers, and a hostile file is nothing but objects.
     Storage(Box<Storage<'a>>),
     Tensor(Box<View<'a>>),
@@ -36,16 +41,72 @@ pub(super) enum Function {
     RebuildParameter,
 }
 
-impl Object<'_> {
-    /// The object of a name in Python, if it is one of those that tensors are made of.
-    ///
-    /// # Errors
-    /// Any other name.
-    pub(super) fn of_name(module: &str, name: &str) -> Result<Object<'static>, String> {
-        if let ("torch", Some(dtype)) = (module, element_type(name)) {
-            return Ok(Object::ElementType(dtype));
+/// A name in Python.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name<'a> {
+    module: &'a str,
+    name: &'a str,
+}
+
+#[derive(Debug)]
+pub(super) struct Instance {
+    /// What it is an instance of.
+    pub(super) class: Id,
+    pub(super) entries: Vec<(Id, Id)>,
+}
+
+impl Name<'_> {
+    /// Whether a call makes a plain value: what numbers, dates, paths and settings are pickled as.
+    /// Checkpoints of PyTorch-Lightning are full of them.
+    pub(super) fn makes_a_value(&self) -> bool {
+        const OF_TRAINERS: [&str; 4] =
+            ["pytorch_lightning.", "lightning.", "torchmetrics.", "yacs."];
+        match self.module {
+            "numpy.core.multiarray" | "numpy._core.multiarray" => {
+                matches!(self.name, "scalar" | "_reconstruct")
+            }
+            "numpy" => matches!(self.name, "dtype" | "ndarray"),
+            "_codecs" => self.name == "encode",
+            "collections" => matches!(self.name, "Counter" | "defaultdict" | "deque"),
+            "builtins" | "__builtin__" => matches!(
+                self.name,
+                "bool"
+                    | "bytearray"
+                    | "complex"
+                    | "dict"
+                    | "float"
+                    | "frozenset"
+                    | "int"
+                    | "list"
+                    | "set"
+                    | "slice"
+                    | "str"
+                    | "tuple"
+            ),
+            "torch" => matches!(self.name, "Size" | "device"),
+            "datetime" => matches!(self.name, "date" | "datetime" | "timedelta"),
+            "pathlib" => self.name.ends_with("Path"),
+            module => OF_TRAINERS.iter().any(|root| module.starts_with(root)),
         }
-        Ok(match (module, name) {
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    /// In back quotes, fit for an error message whatever the file says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let full = format!("{}.{}", self.module, self.name);
+        let full: String = full.escape_debug().take(100).collect();
+        write!(f, "`{full}`")
+    }
+}
+
+impl<'a> Object<'a> {
+    /// The object of a name in Python: one of those that tensors are made of, or a foreign one.
+    pub(super) fn of_name(module: &'a str, name: &'a str) -> Object<'a> {
+        if let ("torch", Some(dtype)) = (module, element_type(name)) {
+            return Object::ElementType(dtype);
+        }
+        match (module, name) {
             ("collections", "OrderedDict") => Object::Function(Function::OrderedDict),
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => {
                 Object::Function(Function::RebuildTensor)
@@ -53,15 +114,8 @@ impl Object<'_> {
             ("torch._utils", "_rebuild_parameter") | ("torch.nn.parameter", "Parameter") => {
                 Object::Function(Function::RebuildParameter)
             }
-            _ => {
-                let full = format!("{module}.{name}");
-                let full: String = full.escape_debug().take(100).collect();
-                return Err(format!(
-                    "refers to `{full}`, which no dictionary of tensors needs, and is refused; \
-                     nothing was run. If it is a whole model, save its state_dict() instead"
-                ));
-            }
-        })
+            _ => Object::Foreign(Box::new(Name { module, name })),
+        }
     }
 }
 
@@ -88,13 +142,15 @@ impl fmt::Display for Object<'_> {
             Object::None => "None",
             Object::Bool(_) => "a truth value",
             Object::Int(_) => "a whole number",
-            Object::Float => "a number",
+            Object::Float(_) => "a number",
             Object::Text(_) => "a text",
             Object::Tuple(_) => "a tuple",
             Object::List(_) => "a list",
             Object::Dict(_) => "a dictionary",
             Object::Function(_) => "a function",
             Object::ElementType(_) => "a type",
+            Object::Foreign(name) => return write!(f, "{name}"),
+            Object::Instance(_) => "an object",
             Object::Storage(_) => "a storage",
             Object::Tensor(_) => "a tensor",
         })

@@ -1,14 +1,16 @@
-//! The pickle machine, as far as dictionaries of tensors need it (protocols 2 to 5).
+//! The pickle machine, as far as dictionaries of tensors need it (protocols 2 to 5). What a training
+//! program keeps beside them is walked through and not made: objects of unknown classes are empty
+//! shells, and a call is followed only where the function is known to make a plain value.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::object::{Function, Id, Object};
+use super::object::{Function, Id, Instance, Object};
 use super::view::{Storage, View};
 
-/// Instructions, and items they copy. A tensor takes about 40: room for 13,000 tensors, and a bound
+/// Instructions, and items they copy. A tensor takes about 40: room for 6,500 tensors, and a bound
 /// on memory.
-const MAX_WORK: usize = 1 << 19;
+const MAX_WORK: usize = 1 << 18;
 
 /// The objects of one pickle.
 #[derive(Debug)]
@@ -87,6 +89,7 @@ impl<'a> Machine<'_, 'a> {
             b')' => self.push(Object::Tuple(Vec::new())),
             opcode @ (b'K' | b'M' | b'J' | 0x8a | b'G') => self.number(opcode)?,
             opcode @ (b'X' | 0x8c | b'T' | b'U') => self.text(opcode)?,
+            opcode @ (b'B' | b'C') => self.byte_string(opcode)?,
             b't' => {
                 let items = self.pop_to_mark()?;
                 self.push(Object::Tuple(items));
@@ -111,16 +114,20 @@ impl<'a> Machine<'_, 'a> {
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push(Object::of_name(module, name)?);
+                self.push(Object::of_name(module, name));
             }
             0x93 => self.stack_global()?,
+            0x81 => self.new_object()?,
             opcode @ (b's' | b'u') => self.set_items(opcode == b'u')?,
             opcode @ (b'a' | b'e') => self.append(opcode == b'e')?,
             b'R' => self.call()?,
             b'b' => self.ignore_state()?,
             b'Q' => self.referred()?,
             other => {
-                return Err(format!("has pickle instruction {other:#04x}, no part of tensors"));
+                return Err(format!(
+                    "has pickle instruction {other:#04x}, which no file of weights needs, and is \
+                     refused; nothing was run"
+                ));
             }
         }
         Ok(false)
@@ -204,10 +211,7 @@ impl<'a> Machine<'_, 'a> {
             b'K' => Object::Int(self.byte()?.into()),
             b'M' => Object::Int(u16::from_le_bytes(self.array()?).into()),
             b'J' => Object::Int(i32::from_le_bytes(self.array()?).into()),
-            b'G' => {
-                self.array::<8>()?;
-                Object::Float
-            }
+            b'G' => Object::Float(f64::from_be_bytes(self.array()?)),
             _ => self.long()?,
         };
         self.push(object);
@@ -232,6 +236,17 @@ impl<'a> Machine<'_, 'a> {
         };
         let text = utf8(self.bytes(len)?)?;
         self.push(Object::Text(text));
+        Ok(())
+    }
+
+    /// No tensor is made of bytes: they are passed over.
+    fn byte_string(&mut self, opcode: u8) -> Result<(), String> {
+        let len = match opcode {
+            b'B' => u32::from_le_bytes(self.array()?) as usize,
+            _ => self.byte()?.into(),
+        };
+        self.bytes(len)?;
+        self.push(Object::None);
         Ok(())
     }
 
@@ -260,7 +275,19 @@ impl<'a> Machine<'_, 'a> {
         let (Object::Text(module), Object::Text(name)) = (self.get(module), self.get(name)) else {
             return Err(broken());
         };
-        let object = Object::of_name(module, name)?;
+        let object = Object::of_name(module, name);
+        self.push(object);
+        Ok(())
+    }
+
+    /// An object of a class, whose constructor is not run.
+    fn new_object(&mut self) -> Result<(), String> {
+        let (arguments, class) = (self.pop()?, self.pop()?);
+        let object = match (self.get(class), self.get(arguments)) {
+            (Object::Foreign(_), Object::Tuple(_)) => instance(class),
+            (Object::Function(Function::OrderedDict), Object::Tuple(_)) => Object::Dict(Vec::new()),
+            (other, _) => return Err(format!("makes an object of {other}")),
+        };
         self.push(object);
         Ok(())
     }
@@ -272,7 +299,12 @@ impl<'a> Machine<'_, 'a> {
             let (value, key) = (self.pop()?, self.pop()?);
             vec![key, value]
         };
-        let (Object::Dict(entries), (pairs, [])) = (self.top()?, items.as_chunks::<2>()) else {
+        let entries = match self.top()? {
+            Object::Dict(entries) => entries,
+            Object::Instance(instance) => &mut instance.entries,
+            _ => return Err(broken()),
+        };
+        let (pairs, []) = items.as_chunks::<2>() else {
             return Err(broken());
         };
         entries.extend(pairs.iter().map(|&[key, value]| (key, value)));
@@ -281,10 +313,11 @@ impl<'a> Machine<'_, 'a> {
 
     fn append(&mut self, many: bool) -> Result<(), String> {
         let items = if many { self.pop_to_mark()? } else { vec![self.pop()?] };
-        let Object::List(list) = self.top()? else {
-            return Err(broken());
-        };
-        list.extend(items);
+        match self.top()? {
+            Object::List(list) => list.extend(items),
+            Object::Instance(_) => {}
+            _ => return Err(broken()),
+        }
         Ok(())
     }
 
@@ -309,6 +342,13 @@ impl<'a> Machine<'_, 'a> {
                     Object::Tensor(view) => Object::Tensor(view.clone()),
                     other => return Err(format!("has a parameter that is {other}")),
                 }
+            }
+            (Object::Foreign(name), _) if name.makes_a_value() => instance(function),
+            (Object::Foreign(name), _) => {
+                return Err(format!(
+                    "calls {name}, which no file of weights needs, and is refused; nothing was \
+                     run. If it is a whole model, save its state_dict() instead"
+                ));
             }
             (other, _) => return Err(format!("calls {other} with {} values", arguments.len())),
         };
@@ -359,13 +399,13 @@ impl<'a> Machine<'_, 'a> {
         }
     }
 
-    /// Attributes of a dictionary (versions of its modules) or of an old parameter (whether it is
-    /// trained, and hooks), of no use here.
+    /// Attributes of a dictionary (versions of its modules), of an old parameter (whether it is
+    /// trained, and hooks) or of another program's object, of no use here.
     fn ignore_state(&mut self) -> Result<(), String> {
         let state = self.pop()?;
         let is_triple = matches!(self.get(state), Object::Tuple(state) if state.len() == 3);
         match self.top()? {
-            Object::Dict(_) => Ok(()),
+            Object::Dict(_) | Object::Instance(_) => Ok(()),
             Object::Tensor(_) if is_triple => Ok(()),
             other => Err(format!("changes the state of {other}")),
         }
@@ -414,6 +454,10 @@ impl<'a> Machine<'_, 'a> {
         let len = len.ok_or("has a storage of impossible length")?;
         Ok(Storage { key: Cow::Borrowed(*key), dtype: *dtype, len })
     }
+}
+
+fn instance<'a>(class: Id) -> Object<'a> {
+    Object::Instance(Box::new(Instance { class, entries: Vec::new() }))
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, String> {

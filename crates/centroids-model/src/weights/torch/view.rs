@@ -83,16 +83,27 @@ impl<'a> View<'a> {
         self.shape.iter().product::<usize>() * self.storage.element()
     }
 
+    /// Whether the storage is the tensor, element by element.
+    pub(super) fn is_whole(&self) -> bool {
+        self.offset == 0 && self.is_contiguous() && Some(self.bytes()) == self.storage.bytes()
+    }
+
+    /// # Errors
+    /// When the storage holds more or less than it declared.
+    pub(super) fn check(&self, storage: &[u8]) -> Result<(), String> {
+        let (found, len) = (storage.len(), self.storage.len);
+        match self.storage.bytes() {
+            Some(declared) if declared == found => Ok(()),
+            _ => Err(format!("its storage has {found} bytes instead of {len} elements")),
+        }
+    }
+
     /// The elements in row-major order, out of the storage's bytes.
     ///
     /// # Errors
     /// When the storage holds more or less than it declared.
     pub(super) fn gather(&self, storage: &[u8]) -> Result<Vec<u8>, String> {
-        let (found, declared) = (storage.len(), self.storage.bytes());
-        if Some(found) != declared {
-            let len = self.storage.len;
-            return Err(format!("its storage has {found} bytes instead of {len} elements"));
-        }
+        self.check(storage)?;
         let (element, total) = (self.storage.element(), self.bytes());
         if total == 0 {
             return Ok(Vec::new());

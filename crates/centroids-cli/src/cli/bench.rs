@@ -1,0 +1,76 @@
+//! `centroids bench`
+
+use std::path::PathBuf;
+
+use centroids::model::Backbone;
+use clap::{Args, Subcommand};
+
+use crate::values;
+
+/// Measure how fast this machine is
+///
+/// Example:
+///   centroids bench embed --model runs/market
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    Embed(BenchEmbedArgs),
+}
+
+/// Measure images per second of embedding, by the size of the batch
+///
+/// From prepared images in memory to vectors in memory; decoding and resizing are not in it, and no
+/// images are needed. Two batches are run before anything is measured; a repeat is one batch, or as
+/// many as fill half a second. Nothing else should run on the machine.
+///
+/// Examples:
+///   centroids bench embed --model runs/market
+///   centroids bench embed --backbone resnet50 --size 256 128 --batches 1 16 --threads 1
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct BenchEmbedArgs {
+    /// Run folder (its best checkpoint) or checkpoint file.
+    #[arg(long, value_name = "RUN|FILE", required_unless_present = "backbone")]
+    pub(crate) model: Option<PathBuf>,
+    /// A backbone with random weights instead.
+    #[arg(long, value_parser = values::backbone(), conflicts_with = "model")]
+    pub(crate) backbone: Option<Backbone>,
+    /// Height and width of its images in pixels.
+    #[arg(
+        long,
+        num_args = 2,
+        default_values_t = [256, 128],
+        value_names = ["H", "W"],
+        conflicts_with = "model"
+    )]
+    pub(crate) size: Vec<usize>,
+    /// Images per forward pass.
+    #[arg(
+        long,
+        num_args = 1..,
+        default_values_t = [1, 4, 8, 16, 32, 64],
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=65536)
+    )]
+    pub(crate) batches: Vec<u32>,
+    /// Times that each is measured.
+    #[arg(
+        long,
+        default_value_t = 5,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    pub(crate) repeats: u32,
+    /// Device: cpu, or cuda:N, rocm:N, vulkan:N, metal:N where compiled in.
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+    /// Computing threads on the CPU [default: RAYON_NUM_THREADS, else one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) threads: Option<u32>,
+}
