@@ -43,9 +43,12 @@ pub(crate) struct InspectWeightsArgs {
 /// Write weights as safetensors
 ///
 /// A trained model (a run, a checkpoint of `centroids train`, the reference's .ckpt) becomes a file
-/// that `--model` opens. PyTorch loads all files; under --names torchvision for example so:
-///   from safetensors.torch import load_file
-///   torchvision.models.resnet50().load_state_dict(load_file("resnet50.safetensors"), strict=False)
+/// that `--model` opens. In Python, `safetensors.torch.load_file` reads all files: under the names
+/// of the reference for its model, under those of torchvision for its networks:
+///   model = torchvision.models.resnet50()
+///   model.load_state_dict(load_file("resnet50.safetensors"), strict=False)
+/// A ResNet trained here has stride 1 in its last stage and no ReLU after its stem unless it was
+/// asked for (`model.relu = torch.nn.Identity()`).
 ///
 /// Examples:
 ///   centroids weights convert runs/market market.safetensors

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use centroids::model::weights::{Identity, Kind, RawTensor, StateDict};
-use centroids::model::{Checkpoint, TrainedModel};
+use centroids::data::InputSpec;
+use centroids::model::TrainedModel;
+use centroids::model::weights::{Identity, RawTensor, StateDict};
 use centroids::pipeline::{Converted, convert_weights, weights_file};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::embed::check_out;
 use crate::cli::{ConvertArgs, InspectWeightsArgs, WeightsArgs, WeightsCommand};
@@ -25,67 +26,73 @@ pub(crate) fn run(arguments: WeightsArgs, output: &Output) -> anyhow::Result<Exi
 fn inspect(arguments: &InspectWeightsArgs, output: &Output) -> anyhow::Result<()> {
     let file = StateDict::read(&weights_file(&arguments.file)?)?;
     let identity = file.identity();
-    let about = about(&file, &identity)?;
-    output.line(format!("{}: {}", file.path().display(), identity.kind));
-    output.line("");
+    let trained = identity.kind.is_trained() && identity.backbone.is_some();
+    let model = if trained { Some(TrainedModel::of(&file)?) } else { None };
+    let about = about(&file, &identity, model.as_ref());
+    output.line(format!("{}: {}\n", file.path().display(), identity.kind));
     let width = about.iter().map(|(key, _)| key.len()).max().unwrap_or_default();
     for (key, value) in &about {
         output.line(format!("{key:width$}  {value}"));
     }
     output.line("");
     list(&file, output);
-    output.value(&json_of(
-        &file,
-        &identity,
-        about.into_iter().map(|(key, value)| (key, value.into())).collect(),
-    ));
+    output.value(&json_of(&file, &identity, model.as_ref()));
     Ok(())
 }
 
 /// What can be said of a file, a line each.
-fn about(file: &StateDict, identity: &Identity) -> anyhow::Result<Vec<(String, String)>> {
-    let mut lines = Vec::new();
-    let mut line = |key: &str, value: String| lines.push((key.to_owned(), value));
-    let tensors = file.tensors().values();
-    let numbers: usize = tensors.clone().map(elements).sum();
-    let bytes: usize = tensors.map(|tensor| tensor.bytes.len()).sum();
-    let size = match bytes as f64 {
+fn about(
+    file: &StateDict,
+    identity: &Identity,
+    model: Option<&TrainedModel>,
+) -> Vec<(&'static str, String)> {
+    let size = match bytes(file) as f64 {
         bytes if bytes < 1e6 => format!("{:.1} kB", bytes / 1e3),
         bytes => format!("{:.1} MB", bytes / 1e6),
     };
-    line("container", file.container().to_string());
-    line("tensors", format!("{}, {} values, {size}", file.tensors().len(), grouped(numbers)));
+    let (tensors, numbers) = (file.tensors().len(), grouped(values(file)));
+    let mut lines = vec![
+        ("container", file.container().to_string()),
+        ("tensors", format!("{tensors}, {numbers} values, {size}")),
+    ];
     if let Some(backbone) = identity.backbone {
-        line("backbone", format!("{backbone}, {} dimensions", backbone.channels()));
+        lines.push(("backbone", format!("{backbone}, {} dimensions", backbone.channels())));
     } else if let Some((backbone, missing)) = file.nearest_backbone() {
         let (lacks, first) = (missing.len(), missing.first().map_or("", String::as_str));
-        line("nearest", format!("{backbone}, of which it lacks {lacks} tensors (first {first})"));
+        lines.push(("nearest", format!("{backbone}, of which it lacks {lacks} tensors ({first})")));
     }
     if let Some(classifier) = &identity.classifier {
-        line("classes", format!("{} ({})", classifier.classes, classifier.name));
+        lines.push(("classes", format!("{} ({})", classifier.classes, classifier.name)));
     }
-    if identity.kind == Kind::Checkpoint {
-        let position = Checkpoint::of(file)?.position;
-        let step =
-            if position.step > 0 { format!(" and {} steps", position.step) } else { String::new() };
-        line("epoch", format!("{}{step}", position.epoch));
-    } else if let Some(epoch) = file.extra().get("epoch") {
-        line("epoch", epoch.to_string());
+    if let Some(epoch) = epoch(file) {
+        lines.push(("epoch", epoch.to_string()));
     }
     if let Some(version) = file.extra().get("pytorch-lightning_version").and_then(Value::as_str) {
-        line("trainer", format!("PyTorch-Lightning {version}"));
+        lines.push(("trainer", format!("PyTorch-Lightning {version}")));
     }
-    if identity.kind.is_trained() && identity.backbone.is_some() {
-        let model = TrainedModel::of(file)?;
-        let [height, width] = model.input.size;
-        line(
-            "input",
-            format!("{height} × {width}, mean {:?}, std {:?}", model.input.mean, model.input.std),
-        );
-        line("last stride", model.backbone.last_stride.to_string());
+    if let Some(TrainedModel { input, backbone, .. }) = model {
+        let InputSpec { size: [height, width], mean, std } = input;
+        lines.push(("input", format!("{height} × {width}, mean {mean:?}, std {std:?}")));
+        lines.push(("last stride", backbone.last_stride.to_string()));
     }
-    line("use", purpose(file, identity));
-    Ok(lines)
+    lines.push(("use", purpose(file, identity)));
+    lines
+}
+
+/// Complete epochs of the training the file is from.
+fn epoch(file: &StateDict) -> Option<u64> {
+    match file.metadata().get("position") {
+        Some(position) => serde_json::from_str::<Value>(position).ok()?["epoch"].as_u64(),
+        None => file.extra().get("epoch")?.as_u64(),
+    }
+}
+
+fn bytes(file: &StateDict) -> usize {
+    file.tensors().values().map(|tensor| tensor.bytes.len()).sum()
+}
+
+fn values(file: &StateDict) -> usize {
+    file.tensors().values().map(|tensor| tensor.shape.iter().product::<usize>()).sum()
 }
 
 /// What the file is good for.
@@ -128,10 +135,6 @@ fn shape(sizes: &[usize]) -> String {
     sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ")
 }
 
-fn elements(tensor: &RawTensor) -> usize {
-    tensor.shape.iter().product()
-}
-
 /// Digits in groups of three.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
@@ -145,17 +148,24 @@ fn grouped(number: usize) -> String {
     text
 }
 
-fn json_of(file: &StateDict, identity: &Identity, about: Map<String, Value>) -> Value {
-    let tensor = |(name, tensor): (&String, &RawTensor)| json!({ "name": name, "type": format!("{:?}", tensor.dtype), "shape": tensor.shape });
-    let classes = identity.classifier.as_ref().map(|classifier| classifier.classes);
+fn json_of(file: &StateDict, identity: &Identity, model: Option<&TrainedModel>) -> Value {
+    let tensor = |(name, tensor): (&String, &RawTensor)| {
+        let dtype = format!("{:?}", tensor.dtype);
+        json!({ "name": name, "type": dtype, "shape": tensor.shape })
+    };
     json!({
         "file": text(file.path()),
         "kind": identity.kind.name(),
         "trained": identity.kind.is_trained(),
+        "container": file.container().to_string(),
+        "bytes": bytes(file),
+        "values": values(file),
         "backbone": identity.backbone,
-        "classes": classes,
-        "about": about,
-        "extra": file.extra(),
+        "options": model.map(|model| model.backbone),
+        "input": model.map(|model| model.input),
+        "classes": identity.classifier.as_ref().map(|classifier| classifier.classes),
+        "epoch": epoch(file),
+        "hyper_parameters": file.extra().get("hyper_parameters"),
         "metadata": file.metadata(),
         "tensors": file.tensors().iter().map(tensor).collect::<Vec<_>>(),
     })

@@ -130,7 +130,8 @@ fn a_run_is_shown_as_what_it_is() {
     let found = json(["weights", "inspect", run]);
     assert_eq!(found["kind"], "checkpoint");
     assert_eq!((&found["backbone"], &found["classes"]), (&"resnet18".into(), &8.into()));
-    assert_eq!((&found["about"]["epoch"], &found["trained"]), (&"2".into(), &true.into()));
+    assert_eq!((&found["epoch"], &found["trained"]), (&2.into(), &true.into()));
+    assert_eq!(found["input"]["size"], serde_json::json!([32, 32]));
     let text = String::from_utf8(succeed(["weights", "inspect", run]).stdout).unwrap();
     for part in ["checkpoint of a training", "512 dimensions", "8 (fc_query.weight)", "32 × 32"] {
         assert!(text.contains(part), "{part:?} is not in: {text}");
