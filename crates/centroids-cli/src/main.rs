@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Search(arguments) => commands::search::run(arguments, &output),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, &output),
         Command::Data(arguments) => commands::data::run(arguments, &output),
+        Command::Bench(arguments) => commands::bench::run(arguments, &output),
         Command::Demo(arguments) => commands::demo::run(arguments, &output),
         Command::Completions(arguments) => commands::completions::run(arguments, &output),
     });

@@ -1,5 +1,6 @@
 //! What can be typed, a file per command. Doc comments are the manual.
 
+mod bench;
 mod completions;
 mod data;
 mod demo;
@@ -11,6 +12,7 @@ mod train;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use bench::{BenchArgs, BenchCommand, BenchTrainArgs};
 pub(crate) use completions::CompletionsArgs;
 pub(crate) use data::{DataArgs, DataCommand, InspectArgs, SynthArgs};
 pub(crate) use demo::{DemoArgs, DemoOptions};
@@ -44,6 +46,7 @@ pub(crate) enum Command {
     Search(SearchArgs),
     Evaluate(EvaluateArgs),
     Data(DataArgs),
+    Bench(BenchArgs),
     Demo(DemoArgs),
     Completions(CompletionsArgs),
 }
