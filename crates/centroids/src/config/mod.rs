@@ -21,6 +21,8 @@ pub struct Experiment {
     pub device: String,
     /// Run folder; empty = `runs/<name of the dataset>`.
     pub output_dir: PathBuf,
+    /// MLflow folder (`mlruns`) that gets the run too; empty = none.
+    pub mlflow_dir: PathBuf,
     /// The network.
     pub model: ModelSection,
     /// Images and augmentation.
@@ -159,6 +161,7 @@ impl Default for Experiment {
             seed: 0,
             device: "cpu".to_owned(),
             output_dir: PathBuf::new(),
+            mlflow_dir: PathBuf::new(),
             model: ModelSection {
                 name: "resnet50".to_owned(),
                 last_stride: 1,

@@ -148,7 +148,9 @@ mod tests {
     #[test]
     fn the_first_four_steps_do_not_count() {
         let mut watch = StopWatch::default();
-        [100.0, 100.0, 100.0, 100.0, 0.125, 0.375].map(|seconds| watch.step_ended(&step(seconds)));
+        for seconds in [100.0, 100.0, 100.0, 100.0, 0.125, 0.375] {
+            watch.step_ended(&step(seconds));
+        }
         let speed = watch.speed(&Experiment::default(), Instant::now()).unwrap();
         assert_eq!((speed.steps, speed.identities, speed.images), (6, 16, 64));
         assert_eq!((speed.step_seconds, speed.last.total), (0.25, 0.375));
@@ -159,7 +161,7 @@ mod tests {
     #[test]
     fn too_few_steps_are_no_measurement() {
         let mut watch = StopWatch::default();
-        [0.5; 4].map(|seconds| watch.step_ended(&step(seconds)));
+        (0..4).for_each(|_| watch.step_ended(&step(0.5)));
         let error = watch.speed(&Experiment::default(), Instant::now()).unwrap_err().to_string();
         assert!(error.contains("max_epochs") && error.contains("4 steps"), "{error}");
     }
