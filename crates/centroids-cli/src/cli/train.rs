@@ -7,7 +7,9 @@ use clap::Args;
 /// Train a model, or continue an interrupted run
 ///
 /// Writes a run folder: `config.toml` (every setting), `metrics.jsonl` (a line per epoch and per
-/// evaluation), `checkpoints/last.safetensors` and `best.safetensors`, `evaluation.json`.
+/// evaluation), `events.out.tfevents.centroids` (the same for `tensorboard --logdir RUN`),
+/// `checkpoints/last.safetensors` and `best.safetensors`, `evaluation.json`. With MLFLOW_DIR DIR the
+/// run is kept in that folder of MLflow too (new versions read it with MLFLOW_ALLOW_FILE_STORE=true).
 ///
 /// Ctrl-C finishes the step, saves and exits with 130; `--resume` goes on from there to the same
 /// numbers. A second Ctrl-C stops at once.

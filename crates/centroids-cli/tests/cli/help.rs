@@ -1,7 +1,7 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 10] = [
+const COMMANDS: [(&[&str], &str); 12] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
@@ -10,6 +10,8 @@ const COMMANDS: [(&[&str], &str); 10] = [
     (&["data"], "Look at a dataset, or make one"),
     (&["data", "inspect"], "centroids data inspect data/"),
     (&["data", "synth"], "centroids data synth data/"),
+    (&["bench"], "centroids bench train --data data/"),
+    (&["bench", "train"], "centroids bench train --data data/market1501 --steps"),
     (&["demo"], "Make a catalogue, train on it, evaluate"),
     (&["completions"], "centroids completions bash"),
 ];

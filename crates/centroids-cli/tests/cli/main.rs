@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper is a failing test")]
 
+/// `bench`.
+mod bench;
+
 /// A tiny catalogue and a tiny trained run, made once and shared.
 mod catalogue;
 
@@ -31,6 +34,12 @@ mod regressions;
 
 /// Interrupt, kill, resume.
 mod resume;
+
+/// What TensorBoard and MLflow read.
+mod run_logs;
+
+/// The scripts that stand for those of the NPU port.
+mod scripts;
 
 /// Training from published weights.
 mod pretrained;
