@@ -9,6 +9,7 @@ mod config;
 mod error;
 pub mod pipeline;
 mod run_dir;
+mod run_log;
 
 pub use centroids_core as core;
 pub use centroids_data as data;

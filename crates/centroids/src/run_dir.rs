@@ -1,16 +1,17 @@
-//! A run folder: `config.toml`, `metrics.jsonl`, `checkpoints/{last,best}.safetensors`,
-//! `evaluation.json`.
+//! A run folder: `config.toml`, `metrics.jsonl`, the event file of TensorBoard,
+//! `checkpoints/{last,best}.safetensors`, `evaluation.json`.
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use centroids_core::{Report, write_atomically};
 use centroids_model::EpochMetrics;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{Error, Experiment};
+use crate::{Error, Experiment, run_log};
 
 /// The folder of one training run.
 #[derive(Clone, Debug)]
@@ -43,7 +44,8 @@ impl RunDir {
     /// # Errors
     /// [`Error::Write`]
     pub fn begin(&self, experiment: &Experiment) -> Result<(), Error> {
-        self.write(&self.config(), &experiment.to_toml()?)
+        self.write(&self.config(), &experiment.to_toml()?)?;
+        run_log::update(self)
     }
 
     /// Keeps other processes from training in this folder as long as the result lives.
@@ -110,6 +112,11 @@ impl RunDir {
         self.path.join("metrics.jsonl")
     }
 
+    /// `events.out.tfevents.centroids`: the numbers of the metrics file for TensorBoard.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events.out.tfevents.centroids")
+    }
+
     /// `checkpoints/last.safetensors`: the newest state.
     pub fn last(&self) -> PathBuf {
         self.path.join("checkpoints/last.safetensors")
@@ -143,7 +150,7 @@ impl RunDir {
         let mut line = json!(metrics);
         line["seconds"] = json!(seconds);
         line["images_per_second"] = json!(images / seconds.max(1e-9));
-        self.append(&line)
+        self.append(line)
     }
 
     /// Appends an evaluation after `epoch` under the reference's names (`mAP`, `Top-1`, …: the
@@ -164,7 +171,7 @@ impl RunDir {
                 line[format!("Top-{k}")] = json!(instance.rank(k));
             }
         }
-        self.append(&line)
+        self.append(line)
     }
 
     /// The monitored value of every logged evaluation.
@@ -192,7 +199,8 @@ impl RunDir {
         let lines = self.lines()?;
         let kept = lines.iter().filter(|line| line["epoch"].as_u64() < Some(epoch as u64));
         let text: String = kept.map(|line| format!("{line}\n")).collect();
-        self.write(&self.metrics(), &text)
+        self.write(&self.metrics(), &text)?;
+        run_log::update(self)
     }
 
     /// Writes any serialisable value as pretty JSON.
@@ -206,7 +214,7 @@ impl RunDir {
     }
 
     /// Lines of the metrics file; a last line cut by a crash is left out.
-    fn lines(&self) -> Result<Vec<Value>, Error> {
+    pub(crate) fn lines(&self) -> Result<Vec<Value>, Error> {
         let path = self.metrics();
         match fs::read_to_string(&path) {
             Ok(text) => {
@@ -217,19 +225,28 @@ impl RunDir {
         }
     }
 
-    fn append(&self, line: &Value) -> Result<(), Error> {
+    /// Appends a line with its time, in Unix seconds, and brings the other logs up to date.
+    fn append(&self, mut line: Value) -> Result<(), Error> {
+        line["time"] = json!(unix_seconds());
         let path = self.metrics();
         let write = || {
             let mut file = fs::File::options().create(true).append(true).open(&path)?;
             file.write_all(format!("{line}\n").as_bytes())
         };
-        write().map_err(|source| Error::Write { path: path.clone(), source })
+        write().map_err(|source| Error::Write { path: path.clone(), source })?;
+        run_log::update(self)
     }
 
     fn write(&self, path: &Path, text: &str) -> Result<(), Error> {
         write_atomically(path, |file| file.write_all(text.as_bytes()))
             .map_err(|source| Error::Write { path: path.to_owned(), source })
     }
+}
+
+/// Now, to the millisecond.
+fn unix_seconds() -> f64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as f64 / 1e3
 }
 
 #[cfg(test)]
@@ -252,9 +269,9 @@ mod tests {
         assert_eq!(Experiment::read(&run.config()).unwrap(), Experiment::default());
 
         for epoch in 0..3 {
-            run.append(&json!({ "epoch": epoch })).unwrap();
+            run.append(json!({ "epoch": epoch })).unwrap();
         }
-        run.append(&json!({ "epoch": 2, "evaluation": [], "monitored": 0.5 })).unwrap();
+        run.append(json!({ "epoch": 2, "evaluation": [], "monitored": 0.5 })).unwrap();
         fs::write(run.metrics(), fs::read_to_string(run.metrics()).unwrap() + "{\"epoch\": 3")
             .unwrap();
         assert_eq!(run.monitored().unwrap(), [0.5]);

@@ -15,7 +15,7 @@ mod weights;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use bench::{BenchArgs, BenchCommand, BenchEmbedArgs};
+pub(crate) use bench::{BenchArgs, BenchCommand, BenchEmbedArgs, BenchTrainArgs};
 pub(crate) use completions::CompletionsArgs;
 pub(crate) use data::{DataArgs, DataCommand, InspectArgs, SynthArgs};
 pub(crate) use demo::{DemoArgs, DemoOptions};

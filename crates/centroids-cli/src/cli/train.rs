@@ -7,7 +7,9 @@ use clap::Args;
 /// Train a model, or continue an interrupted run
 ///
 /// Writes a run folder: `config.toml` (every setting), `metrics.jsonl` (a line per epoch and per
-/// evaluation), `checkpoints/last.safetensors` and `best.safetensors`, `evaluation.json`.
+/// evaluation), `events.out.tfevents.centroids` (the same for `tensorboard --logdir RUN`),
+/// `checkpoints/last.safetensors` and `best.safetensors`, `evaluation.json`. With MLFLOW_DIR DIR the
+/// run is kept in that folder of MLflow too (new versions read it with MLFLOW_ALLOW_FILE_STORE=true).
 ///
 /// The reference's YAML files and its KEY VALUE pairs work unchanged; keys that have no effect are
 /// named. With TEST.ONLY_TEST True the checkpoint at MODEL.PRETRAIN_PATH is measured instead; with

@@ -113,9 +113,9 @@ fn a_training_names_the_truncated_picture_and_can_go_on_when_it_is_whole() {
     let epoch = ["SOLVER.MAX_EPOCHS", "1"];
     refused(train_command(&broken, &run, &epoch), &["bounding_box_train/0003_c", ".jpg"]);
     let left = everything(&run);
-    let whole =
-        ["checkpoints", "checkpoints/last.safetensors", "config.toml", "lock"].map(PathBuf::from);
-    assert_eq!(left, whole, "a run from its beginning, no half-written file");
+    let events = "events.out.tfevents.centroids";
+    let whole = ["checkpoints", "checkpoints/last.safetensors", "config.toml", events, "lock"];
+    assert_eq!(left, whole.map(PathBuf::from), "a run from its beginning, no half-written file");
 
     fs::remove_dir_all(&broken).unwrap();
     synth(&broken);

@@ -1,7 +1,7 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 21] = [
+const COMMANDS: [(&[&str], &str); 22] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
@@ -21,6 +21,7 @@ const COMMANDS: [(&[&str], &str); 21] = [
     (&["weights"], "Look into a file of weights"),
     (&["weights", "inspect"], "centroids weights inspect market1501"),
     (&["weights", "convert"], "centroids weights convert runs/"),
+    (&["bench", "train"], "centroids bench train --data data/market1501 --steps"),
     (&["demo"], "Make a catalogue, train on it, evaluate"),
     (&["completions"], "centroids completions bash"),
 ];

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper is a failing test")]
 
-/// `bench`: what it reports.
-mod bench;
+/// `bench embed`.
+mod bench_embed;
+
+/// `bench train`.
+mod bench_train;
 
 /// A tiny catalogue and a tiny trained run, made once and shared.
 mod catalogue;
@@ -19,6 +22,7 @@ mod errors;
 
 /// `export`, compared with ONNX Runtime where there is one.
 mod export;
+
 /// What a user of the reference types.
 mod migration;
 
@@ -42,6 +46,12 @@ mod regressions;
 
 /// Interrupt, kill, resume.
 mod resume;
+
+/// What TensorBoard and MLflow read.
+mod run_logs;
+
+/// The scripts that stand for those of the NPU port.
+mod scripts;
 
 /// Training from published weights.
 mod pretrained;

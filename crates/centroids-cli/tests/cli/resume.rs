@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::catalogue::{Shared, TINY, centroids, everything, json, train};
+use crate::run_logs::event_records;
 
 const EPOCHS: [&str; 4] = ["SOLVER.MAX_EPOCHS", "4", "SOLVER.EVAL_PERIOD", "2"];
 
@@ -14,7 +15,7 @@ fn log(run: &Path) -> Vec<Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let line = |line: &str| -> Value {
         let mut line: Value = serde_json::from_str(line).unwrap();
-        for key in ["seconds", "images_per_second"] {
+        for key in ["time", "seconds", "images_per_second"] {
             line.as_object_mut().unwrap().remove(key);
         }
         line
@@ -72,6 +73,7 @@ fn embeddings(run: &Path) -> Vec<u32> {
 fn equal(a: &Path, b: &Path) {
     assert_eq!(log(a), log(b));
     assert_eq!(everything(a), everything(b));
+    assert_eq!(event_records(a).len(), event_records(b).len());
     let (ours, theirs) = (embeddings(a), embeddings(b));
     assert!(!ours.is_empty() && ours == theirs, "the embeddings differ");
     let last = |run: &Path| {

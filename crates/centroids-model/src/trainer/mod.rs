@@ -5,6 +5,7 @@ mod step;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -79,6 +80,9 @@ pub struct StepReport {
     pub lr: f64,
     /// Its loss terms.
     pub terms: StepTerms,
+    /// Seconds it took: images to the device, forward, backward, both optimisers; not the wait for
+    /// the loader.
+    pub seconds: f64,
 }
 
 /// A model in training, always between two steps.
@@ -211,13 +215,15 @@ impl Trainer {
             let batch = batch?;
             let images = batch.labels.len();
             let image = batch.images[..batch.images.len() / images].to_vec();
+            let start = Instant::now();
             let terms = step::step(self, batch, lr);
+            let seconds = start.elapsed().as_secs_f64();
             self.step += 1;
             self.probe = Some(Probe { image, epoch: self.epoch, step: self.step });
             terms.check_finite(self.epoch, self.step)?;
             self.sums.add(&terms);
             let (epoch, step) = (self.epoch, self.step);
-            observer(&StepReport { epoch, step, steps, images, lr, terms });
+            observer(&StepReport { epoch, step, steps, images, lr, terms, seconds });
             if stop.load(Ordering::Relaxed) && step < steps {
                 return Ok(EpochEnd::Interrupted);
             }

@@ -36,6 +36,8 @@ pub struct Experiment {
     pub use_mixed_precision: bool,
     /// Run folder; empty = `runs/<name of the dataset>`.
     pub output_dir: PathBuf,
+    /// MLflow folder (`mlruns`) that gets the run too; empty = none.
+    pub mlflow_dir: PathBuf,
     /// The network.
     pub model: ModelSection,
     /// Images and augmentation.
@@ -61,6 +63,7 @@ impl Default for Experiment {
             device: "cpu".to_owned(),
             use_mixed_precision: false,
             output_dir: PathBuf::new(),
+            mlflow_dir: PathBuf::new(),
             model: ModelSection::default(),
             input: InputSection::default(),
             datasets: DatasetSection::default(),

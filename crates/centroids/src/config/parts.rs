@@ -30,6 +30,7 @@ impl Experiment {
         for (key, path) in [
             ("datasets.root_dir", &self.datasets.root_dir),
             ("output_dir", &self.output_dir),
+            ("mlflow_dir", &self.mlflow_dir),
             ("model.pretrain_path", &self.model.pretrain_path),
             ("datasets.json_train_path", &self.datasets.json_train_path),
         ] {

@@ -137,7 +137,7 @@ pub fn untrained(
 }
 
 /// A trainer before its first step, with random or pretrained weights.
-fn beginning(
+pub(super) fn beginning(
     experiment: &Experiment,
     dataset: &Dataset,
     observer: &mut Observer<'_>,

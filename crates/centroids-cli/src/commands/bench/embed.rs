@@ -9,7 +9,7 @@ use crate::cli::BenchEmbedArgs;
 use crate::output::Output;
 use crate::progress::Counter;
 
-pub(super) fn run(arguments: &BenchEmbedArgs, output: &Output) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &BenchEmbedArgs, output: &Output) -> anyhow::Result<ExitCode> {
     if let Some(threads) = arguments.threads {
         use_threads(threads as usize)?;
     }
@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &BenchEmbedArgs, output: &Output) -> anyhow::Result
         "model": name, "size": [height, width], "dim": embedder.dim(), "device": device,
         "threads": threads, "batches": speeds.iter().map(value).collect::<Vec<_>>(),
     }));
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn embedder(arguments: &BenchEmbedArgs, device: &Device) -> anyhow::Result<Embedder> {

@@ -1,6 +1,7 @@
 //! `centroids bench`
 
 mod embed;
+mod train;
 
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use crate::output::Output;
 
 pub(crate) fn run(arguments: BenchArgs, output: &Output) -> anyhow::Result<ExitCode> {
     match arguments.command {
-        BenchCommand::Embed(arguments) => embed::run(&arguments, output)?,
+        BenchCommand::Train(arguments) => train::run(&arguments, output),
+        BenchCommand::Embed(arguments) => embed::run(&arguments, output),
     }
-    Ok(ExitCode::SUCCESS)
 }
