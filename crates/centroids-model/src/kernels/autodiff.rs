@@ -15,6 +15,7 @@ use super::channels_last::ChannelsLast;
 use super::conv_shape::ConvShape;
 use super::extension::{conv_shape, convolve, normalize};
 use super::lanes::Isa;
+use super::moments::MomentsLink;
 use super::norm::{self, Affine, Statistics};
 use super::profile::{measure, measure_conv};
 use super::storage::{dims, tensor};
@@ -90,9 +91,9 @@ impl Backward<Flex, 2> for Conv2d {
 pub(super) fn conv2d<C: CheckpointStrategy>(
     x: Tensor,
     weight: Tensor,
-    (convolution, residual): (Convolution, Option<Residual>),
+    (convolution, residual, link): (Convolution, Option<Residual>, Option<MomentsLink>),
 ) -> Tensor {
-    let output = convolve(x.primitive(), weight.primitive(), convolution);
+    let output = convolve(x.primitive(), weight.primitive(), convolution, link.as_ref());
     match Conv2d.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
             if let Some(residual) = residual.as_ref().filter(|_| x.is_tracked()) {
@@ -171,9 +172,9 @@ pub(super) fn norm<C: CheckpointStrategy>(
     x: Tensor,
     gamma: Tensor,
     beta: Tensor,
-    how: Normalization,
+    how: (Normalization, Option<MomentsLink>),
 ) -> (Tensor, Tensor, Tensor) {
-    norm_of::<C, 3>([&x, &gamma, &beta], (how, None))
+    norm_of::<C, 3>([&x, &gamma, &beta], how, None)
 }
 
 pub(super) fn norm_shortcut<C: CheckpointStrategy>(
@@ -181,27 +182,30 @@ pub(super) fn norm_shortcut<C: CheckpointStrategy>(
     gamma: Tensor,
     beta: Tensor,
     shortcut: Tensor,
-    how: (Normalization, Option<Residual>),
+    how: (Normalization, Option<MomentsLink>),
+    residual: Option<Residual>,
 ) -> (Tensor, Tensor, Tensor) {
-    norm_of::<C, 4>([&x, &gamma, &beta, &shortcut], how)
+    norm_of::<C, 4>([&x, &gamma, &beta, &shortcut], how, residual)
 }
 
 /// Result, mean and variance of (x, gamma, beta) or (x, gamma, beta, shortcut); the last two are
 /// outside the graph.
 fn norm_of<C: CheckpointStrategy, const N: usize>(
     inputs: [&Tensor; N],
-    (how, residual): (Normalization, Option<Residual>),
+    how: (Normalization, Option<MomentsLink>),
+    residual: Option<Residual>,
 ) -> (Tensor, Tensor, Tensor) {
     let [x, gamma, beta] = [0, 1, 2].map(|i| inputs[i].primitive());
     let shortcut = inputs.get(3).map(|shortcut| shortcut.primitive());
-    let (result, statistics) = normalize(&ChannelsLast::of(x), [gamma, beta], shortcut, how);
+    let (result, statistics) = normalize(&ChannelsLast::of(x), [gamma, beta], shortcut, &how);
     let [mean, variance] = statistics.tensors().map(Tensor::new);
     let result = result.into_tensor();
     let output = match Norm.prepare::<C>(inputs.map(Tensor::node)).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
             let [x, gamma, beta] = [0, 1, 2].map(|i| prep.checkpoint(inputs[i]));
             let kept = shortcut.map(|_| result.clone());
-            let state = NormState { x, gamma, beta, statistics, how, result: kept, residual };
+            let state =
+                NormState { x, gamma, beta, statistics, how: how.0, result: kept, residual };
             prep.finish(state, result)
         }
         OpsKind::UnTracked(prep) => prep.finish(result),

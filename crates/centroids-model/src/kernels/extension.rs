@@ -10,8 +10,10 @@ use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use super::adam::{self, AdamStep};
 use super::channels_last::ChannelsLast;
 use super::conv_shape::ConvShape;
+use super::epilogue::After;
 use super::inference::{Folded, FoldedCache};
 use super::lanes::Isa;
+use super::moments::MomentsLink;
 use super::norm::{self, Affine};
 use super::profile::{measure, measure_conv};
 use super::storage::{dims, tensor};
@@ -23,7 +25,7 @@ pub(super) trait LayerKernels: Backend {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        how: (Convolution, Option<Residual>),
+        how: (Convolution, Option<Residual>, Option<MomentsLink>),
     ) -> FloatTensor<Self>;
 
     /// Result, mean and biased variance.
@@ -31,7 +33,7 @@ pub(super) trait LayerKernels: Backend {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        normalization: Normalization,
+        how: (Normalization, Option<MomentsLink>),
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// As `kernel_norm`, with a shortcut.
@@ -40,7 +42,8 @@ pub(super) trait LayerKernels: Backend {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         shortcut: FloatTensor<Self>,
-        how: (Normalization, Option<Residual>),
+        how: (Normalization, Option<MomentsLink>),
+        residual: Option<Residual>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     fn kernel_max_pool2d(x: FloatTensor<Self>, windows: ConvShape) -> FloatTensor<Self>;
@@ -93,24 +96,35 @@ pub(super) fn conv_shape(x: &FlexTensor, weight: &FlexTensor, how: Convolution) 
     ConvShape::new(dims(x), channels, [height, width], how.stride, how.padding)
 }
 
-/// The forward pass of a convolution.
-pub(super) fn convolve(x: &FlexTensor, weight: &FlexTensor, how: Convolution) -> FlexTensor {
+/// The forward pass of a convolution; leaves the moments of its result if they are asked for.
+pub(super) fn convolve(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    how: Convolution,
+    link: Option<&MomentsLink>,
+) -> FlexTensor {
     let (isa, shape) = (Isa::chosen(), conv_shape(x, weight, how));
     let output = measure_conv(&shape, how.depthwise, "forward", || {
         let weight = weight.to_contiguous();
         let prepared = conv::prepare(isa, &shape, weight.storage(), how.depthwise, None);
-        conv::forward(isa, &shape, ChannelsLast::of(x).values(), &prepared, None)
+        let x = ChannelsLast::of(x);
+        let Some(link) = link else {
+            return conv::forward(isa, &shape, x.values(), &prepared, After::Nothing);
+        };
+        let (output, moments) = conv::forward_measured(isa, &shape, x.values(), &prepared);
+        link.leave(moments);
+        output
     });
     let [height, width] = shape.size_out;
     ChannelsLast::new(output, [shape.batch, shape.channels_out, height, width]).into_tensor()
 }
 
-/// Result and statistics of a batch norm.
+/// Result and statistics of a batch norm; takes the moments that the convolution before it left.
 pub(super) fn normalize(
     x: &ChannelsLast,
     [gamma, beta]: [&FlexTensor; 2],
     shortcut: Option<&FlexTensor>,
-    how: Normalization,
+    (how, link): &(Normalization, Option<MomentsLink>),
 ) -> (ChannelsLast, norm::Statistics) {
     let (gamma, beta) = (gamma.to_contiguous(), beta.to_contiguous());
     let affine =
@@ -118,7 +132,9 @@ pub(super) fn normalize(
     let shortcut = shortcut.map(ChannelsLast::of);
     let shortcut = shortcut.as_ref().map(ChannelsLast::values);
     measure("batch norm", "forward", 0.0, || {
-        let statistics = norm::statistics(x.values(), x.dims()[1], how.epsilon);
+        let left = link.as_ref().and_then(MomentsLink::take);
+        let moments = left.unwrap_or_else(|| norm::moments(x.values(), x.dims()[1]));
+        let statistics = norm::Statistics { moments, epsilon: how.epsilon };
         let output = norm::apply(x.values(), &statistics, affine, shortcut);
         (ChannelsLast::new(output, x.dims()), statistics)
     })
@@ -152,18 +168,18 @@ impl LayerKernels for Flex {
     fn kernel_conv2d(
         x: FlexTensor,
         weight: FlexTensor,
-        (convolution, _): (Convolution, Option<Residual>),
+        (convolution, _, link): (Convolution, Option<Residual>, Option<MomentsLink>),
     ) -> FlexTensor {
-        convolve(&x, &weight, convolution)
+        convolve(&x, &weight, convolution, link.as_ref())
     }
 
     fn kernel_norm(
         x: FlexTensor,
         gamma: FlexTensor,
         beta: FlexTensor,
-        normalization: Normalization,
+        how: (Normalization, Option<MomentsLink>),
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        with_statistics(normalize(&ChannelsLast::of(&x), [&gamma, &beta], None, normalization))
+        with_statistics(normalize(&ChannelsLast::of(&x), [&gamma, &beta], None, &how))
     }
 
     fn kernel_norm_shortcut(
@@ -171,10 +187,11 @@ impl LayerKernels for Flex {
         gamma: FlexTensor,
         beta: FlexTensor,
         shortcut: FlexTensor,
-        (normalization, _): (Normalization, Option<Residual>),
+        how: (Normalization, Option<MomentsLink>),
+        _: Option<Residual>,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let x = ChannelsLast::of(&x);
-        with_statistics(normalize(&x, [&gamma, &beta], Some(&shortcut), normalization))
+        with_statistics(normalize(&x, [&gamma, &beta], Some(&shortcut), &how))
     }
 
     fn kernel_max_pool2d(x: FlexTensor, windows: ConvShape) -> FlexTensor {
@@ -231,7 +248,7 @@ impl<C: CheckpointStrategy> LayerKernels for Autodiff<Flex, C> {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        how: (Convolution, Option<Residual>),
+        how: (Convolution, Option<Residual>, Option<MomentsLink>),
     ) -> FloatTensor<Self> {
         autodiff::conv2d::<C>(x, weight, how)
     }
@@ -240,9 +257,9 @@ impl<C: CheckpointStrategy> LayerKernels for Autodiff<Flex, C> {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        normalization: Normalization,
+        how: (Normalization, Option<MomentsLink>),
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        autodiff::norm::<C>(x, gamma, beta, normalization)
+        autodiff::norm::<C>(x, gamma, beta, how)
     }
 
     fn kernel_norm_shortcut(
@@ -250,9 +267,10 @@ impl<C: CheckpointStrategy> LayerKernels for Autodiff<Flex, C> {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         shortcut: FloatTensor<Self>,
-        how: (Normalization, Option<Residual>),
+        how: (Normalization, Option<MomentsLink>),
+        residual: Option<Residual>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        autodiff::norm_shortcut::<C>(x, gamma, beta, shortcut, how)
+        autodiff::norm_shortcut::<C>(x, gamma, beta, shortcut, how, residual)
     }
 
     fn kernel_max_pool2d(x: FloatTensor<Self>, windows: ConvShape) -> FloatTensor<Self> {

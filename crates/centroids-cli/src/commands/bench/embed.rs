@@ -1,5 +1,7 @@
 //! `centroids bench embed`
 
+use std::process::ExitCode;
+
 use centroids::data::InputSpec;
 use centroids::model::{BackboneOptions, Device, Embedder, parse_device, threads, use_threads};
 use centroids::pipeline::{EmbeddingSpeed, open_model, time_embedding};
