@@ -69,6 +69,9 @@ pub enum Layout {
 const NAMES: &str = "market1501, dukemtmcreid, cuhk03np, msmt17, veri776, vehicleid, vehicleid1600, \
                      vehicleid2400, sop, inshop, coco (df1, street2shop), folder, manifest";
 
+/// Whether a root has the parts of a layout.
+type Sign = fn(&Path) -> bool;
+
 impl Layout {
     /// All layouts.
     pub const ALL: [Self; 13] = [
@@ -124,7 +127,7 @@ impl Layout {
         if !root.exists() {
             return Err(Error::Missing { path: root.into() });
         }
-        let signs: [(fn(&Path) -> bool, Self); 10] = [
+        let signs: [(Sign, Self); 10] = [
             (|root| manifest::find(root).is_some(), Self::Manifest),
             (sop::recognises, Self::Sop),
             (inshop::recognises, Self::Inshop),

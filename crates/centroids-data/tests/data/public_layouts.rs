@@ -372,15 +372,13 @@ fn broken_coco_files_are_named() {
 #[test]
 fn a_coco_file_of_100_000_annotations_is_read_in_seconds() {
     let dir = coco_tree("train.json", ".");
-    let names: Vec<String> = (0..100_000).map(|i| format!("{i:09}_1_0.jpg")).collect();
-    // Links cost less than files; each is a name in a folder, which is all that is looked at.
-    let folder = dir.path().join("train");
+    // Every image is annotated fifty times: making 100,000 files takes far longer than reading.
+    let names: Vec<String> = (0..2_000).map(|i| format!("{i:09}_1_0.jpg")).collect();
     for name in &names {
-        fs::hard_link(folder.join("a.jpg"), folder.join(name))
-            .or_else(|_| fs::write(folder.join(name), ""))
-            .unwrap();
+        fs::write(dir.path().join("train").join(name), "").unwrap();
     }
-    let rows: Vec<_> = (0..).zip(&names).map(|(i, name)| (i, name.as_str(), i / 4)).collect();
+    let rows: Vec<_> =
+        (0..100_000).map(|i| (i, names[i as usize % names.len()].as_str(), i / 4)).collect();
     write(dir.path(), &[("train.json", &coco(&rows).to_string())]);
     let start = Instant::now();
     let dataset = load(Layout::Coco, dir.path()).unwrap();
