@@ -1,13 +1,15 @@
 //! Values that have names: what an option takes, for help, completion and error messages.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::str::FromStr;
 
 use centroids::core::{CameraRule, CentroidOf, Distance, Preset, Unit};
 use centroids::data::{Layout, Split};
 use centroids::model::Backbone;
 use centroids::pipeline::Names;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser};
+use clap::{Arg, Command};
 
 /// One value, or `all`.
 #[derive(Clone, Copy, Debug)]
@@ -73,13 +75,30 @@ pub(crate) fn names() -> impl TypedValueParser<Value = Names> {
     parsed(Names::ALL.map(Names::name))
 }
 
-/// The reference's `DukeMTMC-reID` is taken too.
+/// Every spelling of a layout; help lists one of each.
 pub(crate) fn layout() -> impl TypedValueParser<Value = Layout> {
-    let value = |layout: Layout| match layout {
-        Layout::Dukemtmcreid => PossibleValue::new(layout.name()).alias("DukeMTMC-reID"),
-        layout => PossibleValue::new(layout.name()),
-    };
-    parsed(Layout::ALL.map(value))
+    LayoutParser
+}
+
+#[derive(Clone)]
+struct LayoutParser;
+
+impl TypedValueParser for LayoutParser {
+    type Value = Layout;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<Layout, clap::Error> {
+        let parser = StringValueParser::new().try_map(|name| name.parse::<Layout>());
+        parser.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Layout::ALL.iter().map(|layout| PossibleValue::new(layout.name()))))
+    }
 }
 
 fn parsed<T>(

@@ -18,6 +18,7 @@
 //! - A [`Layout`] says how a dataset lies on disk; [`DatasetSource::load`] turns it into a
 //!   [`Dataset`] of [`ImageRecord`]s by [`Split`], with a list of oddities. [`inspect_files`] looks
 //!   into the files as well.
+//! - [`load_all`] and [`Dataset::join`] train on several at once.
 //! - [`PkSampler`] draws epochs of batches with P identities and K images each ([`Draw`]);
 //!   [`LabelMap`] numbers the identities.
 //! - [`decode_file`] reads a picture strictly, [`transform`] makes the network's input from it.
@@ -57,6 +58,7 @@ mod error;
 mod record;
 
 mod dataset;
+mod join;
 mod label_map;
 mod layout;
 mod listing;
@@ -82,6 +84,7 @@ pub use batch::{EmbedBatch, TrainBatch};
 pub use dataset::{Dataset, Split, SplitSummary};
 pub use decode::{DEFAULT_MAX_PIXELS, decode_bytes, decode_file};
 pub use error::Error;
+pub use join::load_all;
 pub use label_map::LabelMap;
 pub use layout::{DEFAULT_HOLDOUT, DatasetSource, Layout};
 pub use listing::list_images;

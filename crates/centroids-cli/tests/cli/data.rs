@@ -92,6 +92,27 @@ fn inspect_names_what_is_odd() {
 }
 
 #[test]
+fn inspect_reads_public_layouts_under_any_spelling() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("veri");
+    for part in ["image_train", "image_query", "image_test"] {
+        fs::create_dir_all(root.join(part)).unwrap();
+        fs::write(root.join(part).join("0002_c002_00030600_0.jpg"), "").unwrap();
+    }
+    let (value, text) = inspect(&root, &[]);
+    assert_eq!(
+        (&value["layout"], value["splits"][0]["images"].as_u64()),
+        (&"veri776".into(), Some(1))
+    );
+    assert!(text.contains("as veri776"), "{text}");
+    assert_eq!(inspect(folder.path(), &["--layout", "VeRi-776"]).0["splits"], value["splits"]);
+
+    let mut wrong = crate::catalogue::centroids(["data", "inspect", "--layout", "SOP"]);
+    let output = wrong.arg(&root).assert().failure().get_output().stderr.clone();
+    assert!(String::from_utf8(output).unwrap().contains("Ebay_train.txt"));
+}
+
+#[test]
 fn synth_follows_from_its_seed() {
     let folder = tempfile::tempdir().unwrap();
     let (again, other) = (folder.path().join("again"), folder.path().join("other"));

@@ -3,19 +3,23 @@
 
 use std::path::Path;
 
-use super::market1501;
+use super::market1501::{FOLDERS, Family};
 use crate::dataset::Dataset;
 use crate::error::Error;
 
-const SUBFOLDERS: [&str; 2] = ["DukeMTMC-reID", "dukemtmcreid"];
+const DUKE: Family = Family {
+    name: "dukemtmcreid",
+    subfolders: &["DukeMTMC-reID", "dukemtmcreid"],
+    folders: FOLDERS,
+};
 
 pub(super) fn load(root: &Path) -> Result<Dataset, Error> {
-    market1501::load_named(root, "dukemtmcreid", &SUBFOLDERS)
+    DUKE.load(root)
 }
 
 /// Only the name of the folder tells this set from Market-1501.
 pub(super) fn recognises(root: &Path) -> bool {
-    let base = market1501::base(root, &SUBFOLDERS);
+    let base = DUKE.base(root);
     let name = base.as_ref().and_then(|base| base.file_name());
     name.is_some_and(|name| name.to_string_lossy().to_lowercase().contains("duke"))
 }

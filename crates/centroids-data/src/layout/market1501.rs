@@ -7,56 +7,60 @@ use std::sync::LazyLock;
 use centroids_core::{CamId, Pid};
 use regex::Regex;
 
+use super::place;
 use crate::dataset::{Dataset, Split};
 use crate::error::Error;
 use crate::listing::Listing;
 use crate::oddity;
 use crate::record::ImageRecord;
 
-/// Folders below the root in which the three parts are looked for too.
-const SUBFOLDERS: [&str; 2] = ["market1501", "Market-1501-v15.09.15"];
+/// The sets that have Market-1501's file names, each in three folders of its own.
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    /// Folders below the root in which the three parts are looked for too.
+    pub(super) subfolders: &'static [&'static str],
+    /// The folders of train, query and gallery.
+    pub(super) folders: [&'static str; 3],
+}
+
+/// Market-1501's own three folders.
+pub(super) const FOLDERS: [&str; 3] = ["bounding_box_train", "query", "bounding_box_test"];
+
+const MARKET: Family = Family {
+    name: "market1501",
+    subfolders: &["market1501", "Market-1501-v15.09.15"],
+    folders: FOLDERS,
+};
 
 pub(super) fn load(root: &Path) -> Result<Dataset, Error> {
-    load_named(root, "market1501", &SUBFOLDERS)
+    MARKET.load(root)
 }
 
 pub(super) fn recognises(root: &Path) -> bool {
-    base(root, &SUBFOLDERS).is_some()
+    MARKET.base(root).is_some()
 }
 
-/// Reads a set with Market-1501's folders and file names, in `root` itself or in one of its
-/// `subfolders`.
-pub(super) fn load_named(root: &Path, name: &str, subfolders: &[&str]) -> Result<Dataset, Error> {
-    let base = base(root, subfolders).ok_or_else(|| {
-        let places = subfolders.join("`, `");
-        let problem = format!(
-            "no bounding_box_train/, query/ and bounding_box_test/ in it or in `{places}`: \
-             give the folder that holds these three"
-        );
-        Error::layout(root, problem)
-    })?;
-    let mut dataset = Dataset { name: name.into(), root: root.into(), ..Dataset::default() };
-    for split in Split::ALL {
-        let records = read_folder(&base.join(folder_of(split)), split, &mut dataset.oddities)?;
-        *dataset.split_mut(split) = records;
+impl Family {
+    /// Reads the three parts, in `root` itself or in one of the subfolders.
+    pub(super) fn load(&self, root: &Path) -> Result<Dataset, Error> {
+        let base = self.base(root).ok_or_else(|| {
+            let [train, query, gallery] = self.folders;
+            let parts = format!("{train}/, {query}/ and {gallery}/");
+            place::no_base(root, self.subfolders, &parts)
+        })?;
+        let mut dataset =
+            Dataset { name: self.name.into(), root: root.into(), ..Dataset::default() };
+        for (split, folder) in Split::ALL.into_iter().zip(self.folders) {
+            let records = read_folder(&base.join(folder), split, &mut dataset.oddities)?;
+            *dataset.split_mut(split) = records;
+        }
+        Ok(dataset)
     }
-    Ok(dataset)
-}
 
-/// The folder that holds the three parts.
-pub(super) fn base(root: &Path, subfolders: &[&str]) -> Option<PathBuf> {
-    let candidates = std::iter::once(root.to_path_buf())
-        .chain(subfolders.iter().map(|subfolder| root.join(subfolder)));
-    let has_parts =
-        |dir: &PathBuf| Split::ALL.iter().all(|split| dir.join(folder_of(*split)).is_dir());
-    candidates.into_iter().find(has_parts)
-}
-
-fn folder_of(split: Split) -> &'static str {
-    match split {
-        Split::Train => "bounding_box_train",
-        Split::Query => "query",
-        Split::Gallery => "bounding_box_test",
+    /// The folder that holds the three parts.
+    pub(super) fn base(&self, root: &Path) -> Option<PathBuf> {
+        let has_parts = |dir: &Path| self.folders.iter().all(|folder| dir.join(folder).is_dir());
+        place::base(root, self.subfolders, has_parts)
     }
 }
 

@@ -16,21 +16,21 @@ fn tree(files: &[&str]) -> TempDir {
     dir
 }
 
-fn load(layout: Layout, root: &Path) -> Result<Dataset, Error> {
+pub(crate) fn load(layout: Layout, root: &Path) -> Result<Dataset, Error> {
     DatasetSource::new(layout, root).load()
 }
 
 /// File names, identities and cameras.
-fn summary(records: &[ImageRecord]) -> Vec<(String, i64, Option<u32>)> {
+pub(crate) fn summary(records: &[ImageRecord]) -> Vec<(String, i64, Option<u32>)> {
     let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_string();
     records.iter().map(|r| (name(&r.path), r.pid.0, r.camid.map(|camid| camid.0))).collect()
 }
 
-fn pids(records: &[ImageRecord]) -> Vec<i64> {
+pub(crate) fn pids(records: &[ImageRecord]) -> Vec<i64> {
     records.iter().map(|record| record.pid.0).collect()
 }
 
-fn assert_odd(dataset: &Dataset, parts: &[&str]) {
+pub(crate) fn assert_odd(dataset: &Dataset, parts: &[&str]) {
     let found = dataset.oddities.iter().any(|line| parts.iter().all(|part| line.contains(part)));
     assert!(found, "{parts:?} not in {:#?}", dataset.oddities);
 }
@@ -272,7 +272,7 @@ fn odd_files_and_lists_are_reported() {
 fn layouts_are_recognised_or_refused() {
     assert_eq!("DukeMTMC-reID".parse::<Layout>().unwrap(), Layout::Dukemtmcreid);
     assert_eq!("market1501".parse::<Layout>().unwrap(), Layout::Market1501);
-    assert_says(&"coco".parse::<Layout>().unwrap_err(), &["unknown layout `coco`", "manifest"]);
+    assert_says(&"mars".parse::<Layout>().unwrap_err(), &["unknown layout `mars`", "manifest"]);
     assert_eq!(Layout::detect(tree(&["1/a.png"]).path()).unwrap(), Layout::Folder);
     let empty = tempfile::tempdir().unwrap();
     assert_says(&Layout::detect(empty.path()).unwrap_err(), &["no known layout", "manifest"]);

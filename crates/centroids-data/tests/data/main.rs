@@ -14,6 +14,9 @@ mod decoding;
 /// Little trees of every layout, real names and odd files.
 mod layouts;
 
+/// Public datasets with their real names, whole, halved and hostile.
+mod public_layouts;
+
 /// Order, pixels and errors of the threaded loaders.
 mod loaders;
 
