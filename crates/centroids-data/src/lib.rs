@@ -23,7 +23,7 @@
 //! - [`decode_file`] reads a picture strictly, [`transform`] makes the network's input from it.
 //! - [`train_batches`] and [`embed_batches`] do both on threads that work ahead; what they deliver
 //!   depends on the seed only.
-//! - [`write_rank_sheet`] shows search results as a picture.
+//! - [`RankPainter`] shows rankings as pictures.
 //! - [`synth`] makes a whole dataset out of nothing: a catalogue of drawn products seen by several
 //!   cameras.
 //!
@@ -59,10 +59,12 @@ mod dataset;
 mod label_map;
 mod layout;
 mod listing;
+mod name_pattern;
 mod oddity;
+mod pid_rule;
 
 mod decode;
-mod rank_sheet;
+mod rank_picture;
 mod rgb_image;
 pub mod transform;
 
@@ -81,12 +83,13 @@ pub use decode::{DEFAULT_MAX_PIXELS, decode_bytes, decode_file};
 pub use error::Error;
 pub use label_map::LabelMap;
 pub use layout::{DEFAULT_HOLDOUT, DatasetSource, Layout};
-pub use listing::list_images;
+pub use listing::{list_images, list_others};
 pub use loader::{
     EmbedItem, EmbedLoader, LoaderOptions, TrainLoader, embed_batches, train_batches,
 };
 pub use oddity::inspect_files;
-pub use rank_sheet::{RankRow, write_rank_sheet};
+pub use pid_rule::PidRule;
+pub use rank_picture::{RankHit, RankPainter, RankRow, write_png, write_rank_sheet};
 pub use record::ImageRecord;
 pub use rgb_image::RgbImage;
 pub use sampler::{Draw, PkOptions, PkSampler};
