@@ -12,7 +12,7 @@ const STYLE: &str = "\
 --line: #dedede; --right: #14803c; --wrong: #c4262e; }
 @media (prefers-color-scheme: dark) { :root { --ink: #ececec; --soft: #a0a0a6; --page: #17181a; \
 --card: #222326; --line: #37383c; --right: #4cc77a; --wrong: #ff7b78; } }
-body { margin: 0 auto; max-width: 80rem; padding: 2rem 1.5rem; background: var(--page); \
+body { margin: 0 auto; max-width: 90rem; padding: 2rem 1.5rem; background: var(--page); \
 color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
 h1 { margin: 0; font-size: 1.5rem; }
 h2 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
@@ -20,9 +20,8 @@ h2 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
 .card { margin: 1rem 0; padding: 0.9rem 1rem; background: var(--card); \
 border: 1px solid var(--line); border-radius: 8px; }
 .card p { margin: 0.1rem 0 0.6rem; }
-.strip { overflow-x: auto; background: #fff; padding: 4px; border-radius: 4px; \
-width: fit-content; max-width: calc(100% - 8px); }
-.strip img { display: block; }
+.strip { background: #fff; padding: 4px; border-radius: 4px; width: fit-content; }
+.strip img { display: block; max-width: 100%; }
 .right { color: var(--right); } .wrong { color: var(--wrong); }
 summary { margin-top: 0.5rem; cursor: pointer; color: var(--soft); }
 td, th { padding: 0.05rem 1rem 0.05rem 0; text-align: left; font-variant-numeric: tabular-nums; \
