@@ -9,7 +9,7 @@ use crate::protocol::Metric;
 
 /// Queries whose distances are computed together: enough that making a candidate's vector costs
 /// little per query, few enough that 2048-dimensional queries stay in the processor's cache.
-pub(crate) const QUERY_BLOCK: usize = 32;
+const QUERY_BLOCK: usize = 32;
 
 /// What is ranked: each candidate is the mean of some gallery rows of one pid. An image is the mean
 /// of itself. Their vectors are made when needed, so no second copy of the gallery is held.
@@ -82,8 +82,29 @@ impl<'a> Candidates<'a> {
         &self.rows[start..self.ends[candidate]]
     }
 
+    /// Hands `see` the number of each query and its distances to every candidate, which it may
+    /// change. On all threads; results in the queries' order.
+    pub(crate) fn each_query<R: Send>(
+        &self,
+        query: &Embeddings,
+        queries: &[usize],
+        see: impl Fn(usize, &mut [f64]) -> R + Sync,
+    ) -> Vec<R> {
+        if queries.len() < rayon::current_num_threads() {
+            // Too few for a query per thread: all threads go through the candidates of each.
+            let one =
+                |&i: &usize| see(i, &mut self.distances_to(&self.metric.prepared(query.row(i))));
+            return queries.iter().map(one).collect();
+        }
+        let see_block = |block: &[usize]| -> Vec<R> {
+            let distances = self.distances(query, block);
+            block.iter().zip(distances).map(|(&i, mut row)| see(i, &mut row)).collect()
+        };
+        queries.par_chunks(QUERY_BLOCK).flat_map_iter(see_block).collect()
+    }
+
     /// Distances of several queries to every candidate: `[queries.len()][self.len()]`.
-    pub(crate) fn distances(&self, query: &Embeddings, queries: &[usize]) -> Vec<Vec<f64>> {
+    fn distances(&self, query: &Embeddings, queries: &[usize]) -> Vec<Vec<f64>> {
         let vectors: Vec<_> = queries.iter().map(|&i| self.metric.prepared(query.row(i))).collect();
         let mut distances = vec![Vec::with_capacity(self.len()); queries.len()];
         let mut scratch = vec![0.0; self.gallery.dim()];
@@ -97,7 +118,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// Distances of one prepared query to every candidate, computed by all threads: `[self.len()]`.
-    pub(crate) fn distances_to(&self, vector: &[f64]) -> Vec<f64> {
+    fn distances_to(&self, vector: &[f64]) -> Vec<f64> {
         let scratch = || vec![0.0; self.gallery.dim()];
         (0..self.len())
             .into_par_iter()

@@ -15,7 +15,8 @@
 //! `embeddings.npy` (float32 `[n, d]`) and `paths.npy` beside it (`n` strings). Other names pair with
 //! `<name>_paths.npy`. The pid of a row is the name of its image's folder, or the whole entry where
 //! it has none (the reference's centroids), numbered by [`pids_from_names`](crate::pids_from_names).
-//! Pids, cameras and model are not in these files and get lost.
+//! Pids, cameras and model are not in these files and get lost. A folder stands for the
+//! `embeddings.npy` in it. Arrays of Python objects are refused, never unpickled.
 
 mod fault;
 mod npy;
@@ -30,17 +31,26 @@ use crate::embeddings::Embeddings;
 use crate::error::Error;
 
 pub use fault::FileFault;
+pub use npy::{NpyValues, write_npy};
 
 /// The `format` that files of this version carry.
 pub const FORMAT: &str = "centroids.embeddings.v1";
 
+/// What the reference calls the vectors in its output folder.
+pub const NPY_NAME: &str = "embeddings.npy";
+
 impl Embeddings {
-    /// Reads an embedding file; the extension says which kind, see [`embedding_file`](self).
+    /// Reads an embedding file; the extension says which kind, see [`embedding_file`](self). Of a
+    /// folder its `embeddings.npy` is read.
     ///
     /// # Errors
     /// [`Error::Read`] if the system cannot read it, [`Error::BadFile`] naming the file and what is
     /// wrong with it.
     pub fn load(path: &Path) -> Result<Self, Error> {
+        if path.is_dir() {
+            let inside = path.join(NPY_NAME);
+            return if inside.is_file() { Self::load(&inside) } else { Err(no_file_in(path)) };
+        }
         let loaded = match extension(path) {
             "safetensors" => tensors::read(path),
             "npy" => npy::read_pair(path),
@@ -71,6 +81,10 @@ impl Embeddings {
             Failure::Elsewhere(error) => error,
         })
     }
+}
+
+fn no_file_in(folder: &Path) -> Error {
+    Error::BadFile { path: folder.to_owned(), fault: FileFault::Folder }
 }
 
 fn extension(path: &Path) -> &str {

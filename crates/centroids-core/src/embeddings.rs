@@ -94,6 +94,26 @@ impl Embeddings {
         self
     }
 
+    /// Gives every row the name of its identity as its path, as the reference stores centroids; a
+    /// numbered identity bears its number.
+    #[must_use]
+    pub fn with_pids_as_paths(mut self) -> Self {
+        let name = |pid: &Pid| self.pid_names.get(pid).cloned().unwrap_or_else(|| pid.to_string());
+        self.paths = self.pids.iter().map(name).collect();
+        self
+    }
+
+    /// The same rows taken by these cameras, `[n]`.
+    ///
+    /// # Panics
+    /// If there are not as many cameras as rows.
+    #[must_use]
+    pub fn with_camids(mut self, camids: Vec<Option<CamId>>) -> Self {
+        assert_eq!(camids.len(), self.camids.len(), "one camera per row");
+        self.camids = camids;
+        self
+    }
+
     /// Records whether the rows have length 1 already; changes no value.
     #[must_use]
     pub fn with_normalized(mut self, normalized: bool) -> Self {

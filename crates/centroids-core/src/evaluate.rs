@@ -3,22 +3,20 @@
 //! This is the plain, exact form: distances and means in `f64`, every query against every
 //! candidate. Ties are ordered by gallery index, or by pid where identities are ranked.
 
-mod class;
-mod instance;
 mod preset;
 mod report;
 mod score;
 
 use std::collections::BTreeSet;
 
-use rayon::prelude::*;
-
-use crate::candidates::{Candidates, QUERY_BLOCK};
+use crate::centroid::rows_by_pid;
+use crate::comparison::Comparison;
 use crate::embeddings::Embeddings;
 use crate::error::{Error, NoValidQuery};
 use crate::ids::Pid;
 use crate::protocol::{CameraRule, Metric, Preset, Unit};
-use score::QueryScore;
+
+pub(crate) use score::QueryScore;
 
 pub use report::{MAX_RANK, Report};
 
@@ -37,11 +35,14 @@ pub fn evaluate(
     cameras: CameraRule,
     metric: &Metric,
 ) -> Result<Report, Error> {
-    check_dimensions(query, gallery)?;
-    let Scores { by_query, gallery_units } = match unit {
-        Unit::Instance => instance::score(query, gallery, cameras, metric),
-        Unit::Nearest => class::score_nearest(query, gallery, cameras, metric),
-        Unit::Centroid => class::score_centroids(query, gallery, cameras, metric),
+    let comparison = Comparison { query, gallery, unit, cameras, metric };
+    comparison.check()?;
+    let by_query = comparison.each(&all_rows(query), |seen| {
+        QueryScore::of_pid(seen.distances, seen.candidates.pids(), query.pids()[seen.query])
+    });
+    let gallery_units = match unit {
+        Unit::Instance => gallery.pids().iter().filter(|pid| **pid != Pid::JUNK).count(),
+        Unit::Nearest | Unit::Centroid => rows_by_pid(gallery.pids()).len(),
     };
     let report = Report::new(unit, cameras, None, &by_query, gallery_units);
     report.ok_or_else(|| no_valid_query(query, gallery))
@@ -60,14 +61,14 @@ pub fn evaluate_preset(
     preset: Preset,
     metric: &Metric,
 ) -> Result<Report, Error> {
-    check_dimensions(query, gallery)?;
-    let Scores { by_query, gallery_units } = preset::score(query, gallery, preset, metric);
     let (unit, cameras) = (Unit::Centroid, CameraRule::Market);
+    Comparison { query, gallery, unit, cameras, metric }.check()?;
+    let Scores { by_query, gallery_units } = preset::score(query, gallery, preset, metric);
     let report = Report::new(unit, cameras, Some(preset), &by_query, gallery_units);
     report.ok_or_else(|| no_valid_query(query, gallery))
 }
 
-/// What the protocols hand to the report.
+/// What a preset hands to the report.
 struct Scores {
     /// Per query, in order; `None` = skipped.
     by_query: Vec<Option<QueryScore>>,
@@ -75,42 +76,8 @@ struct Scores {
     gallery_units: usize,
 }
 
-/// Scores queries in parallel: `score` gets the number of a query and its distances to every
-/// candidate, which it may change. Returns the scores with the numbers of their queries.
-fn score_queries<F>(
-    query: &Embeddings,
-    queries: &[usize],
-    candidates: &Candidates<'_>,
-    score: F,
-) -> Vec<(usize, Option<QueryScore>)>
-where
-    F: Fn(usize, &mut [f64]) -> Option<QueryScore> + Sync,
-{
-    let score_block = |block: &[usize]| -> Vec<_> {
-        let distances = candidates.distances(query, block);
-        block.iter().zip(distances).map(|(&i, mut row)| (i, score(i, &mut row))).collect()
-    };
-    queries.par_chunks(QUERY_BLOCK).flat_map_iter(score_block).collect()
-}
-
-/// [`score_queries`] for all queries, in their order.
-fn score_all<F>(
-    query: &Embeddings,
-    candidates: &Candidates<'_>,
-    score: F,
-) -> Vec<Option<QueryScore>>
-where
-    F: Fn(usize, &mut [f64]) -> Option<QueryScore> + Sync,
-{
-    let all: Vec<usize> = (0..query.len()).collect();
-    score_queries(query, &all, candidates, score).into_iter().map(|(_, score)| score).collect()
-}
-
-fn check_dimensions(query: &Embeddings, gallery: &Embeddings) -> Result<(), Error> {
-    if query.dim() != gallery.dim() {
-        return Err(Error::DimensionMismatch { query: query.dim(), gallery: gallery.dim() });
-    }
-    Ok(())
+fn all_rows(set: &Embeddings) -> Vec<usize> {
+    (0..set.len()).collect()
 }
 
 fn no_valid_query(query: &Embeddings, gallery: &Embeddings) -> Error {

@@ -11,6 +11,7 @@
 //! | [`ClassSums`], [`centroids()`] | mean embedding of each identity, with or without one camera |
 //! | [`Unit`], [`CameraRule`], [`Preset`] | what is ranked, and which images may not count |
 //! | [`evaluate()`], [`Report`] | mAP, mINP and CMC of a query set against a gallery |
+//! | [`rank()`], [`Ranking`] | the nearest images or identities of many queries, as evaluation sees them |
 //! | [`search()`], [`Hit`] | the nearest images or identities of one vector |
 //!
 //! # The flow
@@ -74,6 +75,8 @@ mod protocol;
 
 mod candidates;
 
+mod comparison;
+
 mod evaluate;
 
 mod search;
@@ -83,10 +86,10 @@ mod error;
 pub use atomic_file::write_atomically;
 pub use centroid::{CentroidOf, ClassSums, centroids};
 pub use distance::Distance;
-pub use embedding_file::FileFault;
+pub use embedding_file::{FileFault, NpyValues, write_npy};
 pub use embeddings::Embeddings;
 pub use error::{Error, NoValidQuery};
 pub use evaluate::{MAX_RANK, Report, evaluate, evaluate_preset};
 pub use ids::{CamId, Pid, pids_from_names};
 pub use protocol::{CameraRule, Metric, Preset, Unit};
-pub use search::{Hit, search};
+pub use search::{Hit, RankedQuery, Ranking, rank, search};

@@ -1,16 +1,15 @@
-//! The nearest images or identities of one vector.
-
-use std::collections::BTreeMap;
+//! The nearest images or identities: of every query of an evaluation, or of one vector.
 
 use serde::Serialize;
 
-use crate::candidates::Candidates;
+use crate::comparison::{Compared, Comparison};
 use crate::embeddings::Embeddings;
 use crate::error::Error;
+use crate::evaluate::QueryScore;
 use crate::ids::{CamId, Pid};
-use crate::protocol::{Metric, Unit};
+use crate::protocol::{CameraRule, Metric, Unit};
 
-/// One result of a [`search`].
+/// One result of [`rank`] or [`search`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Hit {
     /// From 1.
@@ -23,15 +22,71 @@ pub struct Hit {
     pub example: usize,
 }
 
-/// The `k` candidates nearest to `query` (`[dim]`), nearest first; fewer if there are no more. Equal
-/// distances are ordered by gallery row, for identities by pid.
+/// What [`rank`] looks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ranking {
+    /// Hits per query; fewer if there are no more.
+    pub k: usize,
+    /// What is ranked.
+    pub unit: Unit,
+    /// Which images do not count for a query.
+    pub cameras: CameraRule,
+    /// How vectors are compared.
+    pub metric: Metric,
+}
+
+/// One query with what was found for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RankedQuery {
+    /// Row of the query.
+    pub query: usize,
+    /// Nearest first; what does not count for the query takes no rank.
+    pub hits: Vec<Hit>,
+    /// AP of the whole ranking; `None` if there is nothing relevant to find.
+    pub average_precision: Option<f64>,
+    /// Rank of the first relevant candidate, which may be beyond the hits.
+    pub first_rank: Option<usize>,
+}
+
+/// The candidates nearest to each of the given rows of `query`, in the order of `queries`: the same
+/// rankings that [`evaluate`](crate::evaluate()) scores. Equal distances are ordered by gallery row,
+/// for identities by pid. Junk (pid −1) is never found.
 ///
-/// With `camera`, images from that camera are ignored (the rule
-/// [`Cross`](crate::CameraRule::Cross)), so centroids are those of the remaining images. Junk
-/// (pid −1) is never found.
+/// Exact: distances in `f64`, queries in blocks, on all threads.
 ///
 /// # Errors
-/// [`Error::DimensionMismatch`]; [`Error::NotFinite`] if the query holds NaN or infinity.
+/// [`Error::DimensionMismatch`].
+///
+/// # Panics
+/// If a row is not below `query.len()`.
+pub fn rank(
+    query: &Embeddings,
+    queries: &[usize],
+    gallery: &Embeddings,
+    ranking: &Ranking,
+) -> Result<Vec<RankedQuery>, Error> {
+    let Ranking { k, unit, cameras, metric } = ranking;
+    let comparison = Comparison { query, gallery, unit: *unit, cameras: *cameras, metric };
+    comparison.check()?;
+    Ok(comparison.each(queries, |seen| {
+        let wanted = query.pids()[seen.query];
+        let score = QueryScore::of_pid(seen.distances, seen.candidates.pids(), wanted);
+        RankedQuery {
+            query: seen.query,
+            hits: hits(&comparison, seen, *k),
+            average_precision: score.map(|score| score.average_precision),
+            first_rank: score.map(|score| score.first_rank),
+        }
+    }))
+}
+
+/// The `k` candidates nearest to one vector (`[dim]`), as [`rank`] orders them.
+///
+/// With `camera`, images from that camera are ignored (the rule
+/// [`Cross`](crate::CameraRule::Cross)), so centroids are those of the remaining images.
+///
+/// # Errors
+/// [`Error::DimensionMismatch`]; [`Error::NotFinite`] if the vector holds NaN or infinity.
 pub fn search(
     query: &[f32],
     camera: Option<CamId>,
@@ -40,85 +95,55 @@ pub fn search(
     unit: Unit,
     metric: &Metric,
 ) -> Result<Vec<Hit>, Error> {
-    check_query(query, gallery.dim())?;
-    let keep = |row: usize| !CamId::same(camera, gallery.camids()[row]);
-    let vector = metric.prepared(query);
-    let hits = match unit {
-        Unit::Instance => nearest(hits(&Candidates::images(gallery, metric, keep), &vector), k),
-        Unit::Nearest => {
-            let images = hits(&Candidates::images(gallery, metric, keep), &vector);
-            nearest(nearest_of_each_pid(images), k)
-        }
-        Unit::Centroid => {
-            let means = Candidates::means(gallery, metric, keep);
-            let mut hits = nearest(hits(&means, &vector), k);
-            for hit in &mut hits {
-                hit.example = nearest_image(gallery, metric, &vector, keep, hit.pid);
-            }
-            hits
-        }
-    };
-    Ok(hits)
+    if query.len() != gallery.dim() {
+        return Err(Error::DimensionMismatch { query: query.len(), gallery: gallery.dim() });
+    }
+    let path = "the query".to_owned();
+    let query =
+        Embeddings::new(query.len(), query.into(), vec![Pid::JUNK], vec![camera], vec![path])?;
+    let ranking = Ranking { k, unit, cameras: CameraRule::Cross, metric: *metric };
+    Ok(rank(&query, &[0], gallery, &ranking)?.swap_remove(0).hits)
 }
 
-fn check_query(query: &[f32], dim: usize) -> Result<(), Error> {
-    if query.len() != dim {
-        return Err(Error::DimensionMismatch { query: query.len(), gallery: dim });
+/// The `k` nearest that count, by (distance, candidate).
+fn hits(comparison: &Comparison<'_>, seen: &Compared<'_>, k: usize) -> Vec<Hit> {
+    let order = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+    let candidates = seen.distances.iter().copied().zip(0..);
+    let mut found: Vec<_> = candidates.filter(|found| found.0 != f64::INFINITY).collect();
+    if k < found.len() {
+        found.select_nth_unstable_by(k, order);
+        found.truncate(k);
     }
-    match query.iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(column) => {
-            let path = "the query".to_owned();
-            Err(Error::NotFinite { row: 0, path, column, value: query[column] })
-        }
-    }
-}
-
-/// Every candidate in tie order, not yet ranked, shown by the first of its rows.
-fn hits(candidates: &Candidates<'_>, vector: &[f64]) -> Vec<Hit> {
-    let distances = candidates.distances_to(vector).into_iter().enumerate();
-    let hit = |(i, distance)| Hit {
-        rank: 0,
-        pid: candidates.pids()[i],
+    found.sort_unstable_by(order);
+    let vector = comparison.metric.prepared(comparison.query.row(seen.query));
+    let hit = |((distance, candidate), rank)| Hit {
+        rank,
+        pid: seen.candidates.pids()[candidate],
         distance,
-        example: candidates.rows(i)[0],
+        example: example(comparison, seen, candidate, &vector),
     };
-    distances.map(hit).collect()
+    found.into_iter().zip(1..).map(hit).collect()
 }
 
-/// The `k` nearest with their ranks; equal distances keep their order.
-fn nearest(mut hits: Vec<Hit>, k: usize) -> Vec<Hit> {
-    hits.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-    hits.truncate(k);
-    for (hit, rank) in hits.iter_mut().zip(1..) {
-        hit.rank = rank;
-    }
-    hits
-}
-
-/// One hit per identity, ascending by pid: its nearest image, the first of equally near ones.
-fn nearest_of_each_pid(images: Vec<Hit>) -> Vec<Hit> {
-    let mut by_pid: BTreeMap<Pid, Hit> = BTreeMap::new();
-    for image in images {
-        let nearest = by_pid.entry(image.pid).or_insert(image);
-        if image.distance < nearest.distance {
-            *nearest = image;
-        }
-    }
-    by_pid.into_values().collect()
-}
-
-/// Gallery row of the kept image of `pid` that is nearest to the query.
-fn nearest_image(
-    gallery: &Embeddings,
-    metric: &Metric,
+/// The candidate's image nearest to the query, among those that count; the first of equally near
+/// ones.
+fn example(
+    comparison: &Comparison<'_>,
+    seen: &Compared<'_>,
+    candidate: usize,
     vector: &[f64],
-    keep: impl Fn(usize) -> bool,
-    pid: Pid,
 ) -> usize {
-    let of_pid = |row: usize| gallery.pids()[row] == pid && keep(row);
-    let images = hits(&Candidates::images(gallery, metric, of_pid), vector);
-    nearest(images, 1)[0].example
+    let rows = seen.candidates.rows(candidate);
+    if let [only] = *rows {
+        return only;
+    }
+    let distance = |row: usize| {
+        let image = comparison.metric.prepared(comparison.gallery.row(row));
+        comparison.metric.distance.between_prepared(vector, &image)
+    };
+    let counting = rows.iter().copied().filter(|&row| comparison.counts(seen.query, row));
+    let nearest = counting.map(|row| (distance(row), row)).min_by(|a, b| a.0.total_cmp(&b.0));
+    nearest.map_or(rows[0], |(_, row)| row)
 }
 
 #[cfg(test)]
@@ -170,6 +195,32 @@ mod tests {
     fn centroids_are_those_of_the_images_that_count() {
         assert_eq!(found(Unit::Centroid, None, 9), [(4, 9.0, 3), (6, 9.0, 2), (5, 25.0, 0)]);
         assert_eq!(found(Unit::Centroid, Some(0), 9), [(6, 9.0, 2), (5, 81.0, 1)]);
+    }
+
+    #[test]
+    fn rankings_leave_out_what_the_rule_says_and_are_scored_whole() {
+        let row = |row: usize| gallery().select(&[row]);
+        let first = |row: &Embeddings, unit, cameras| {
+            let ranking = Ranking { k: 2, unit, cameras, metric: RAW };
+            let mut ranked = rank(row, &[0], &gallery(), &ranking).unwrap();
+            let RankedQuery { hits, average_precision, first_rank, .. } = ranked.swap_remove(0);
+            let rows = hits.iter().map(|hit| hit.example).collect::<Vec<_>>();
+            (rows, average_precision, first_rank)
+        };
+        // Row 1 (9.0, pid 5, camera 1) finds 3.0 twice and then its own identity at 1.0.
+        let market = first(&row(1), Unit::Instance, CameraRule::Market);
+        assert_eq!(market, (vec![2, 3], Some(1.0 / 3.0), Some(3)));
+        let any = first(&row(1), Unit::Instance, CameraRule::Any);
+        assert_eq!(any, (vec![1, 2], Some((1.0 + 2.0 / 4.0) / 2.0), Some(1)));
+        // Its own camera leaves 1.0 of the identity: farther than 3.0, and shown by that image.
+        let ranking =
+            Ranking { k: 9, unit: Unit::Centroid, cameras: CameraRule::Market, metric: RAW };
+        let hits = rank(&row(1), &[0], &gallery(), &ranking).unwrap().swap_remove(0).hits;
+        let shown: Vec<_> = hits.iter().map(|hit| (hit.pid.0, hit.distance, hit.example)).collect();
+        assert_eq!(shown, [(4, 36.0, 3), (6, 36.0, 2), (5, 64.0, 0)]);
+        // Pid 6 has no image of another camera.
+        let alone = first(&row(2), Unit::Nearest, CameraRule::Market);
+        assert_eq!((alone.1, alone.2), (None, None));
     }
 
     #[test]

@@ -79,6 +79,15 @@ pub enum Error {
         problem: String,
     },
 
+    /// The pattern of identities cannot be used.
+    #[error("pid pattern `{pattern}`: {problem}")]
+    PidPattern {
+        /// The regular expression given.
+        pattern: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+
     /// The share of identities held out for testing is out of range.
     #[error("holdout {holdout}: must lie between 0 (all train) and 1 (all test)")]
     Holdout {

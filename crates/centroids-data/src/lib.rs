@@ -24,8 +24,8 @@
 //! - [`decode_file`] reads a picture strictly, [`transform`] makes the network's input from it.
 //! - [`train_batches`] and [`embed_batches`] do both on threads that work ahead; what they deliver
 //!   depends on the seed only.
-//! - [`write_rank_sheet`] shows search results as a picture.
 //! - [`prepare`] makes public datasets ready: pictures as JPEG, boxes cut out, COCO-style lists.
+//! - [`RankPainter`] shows rankings as pictures.
 //! - [`synth`] makes a whole dataset out of nothing: a catalogue of drawn products seen by several
 //!   cameras.
 //!
@@ -62,10 +62,12 @@ mod join;
 mod label_map;
 mod layout;
 mod listing;
+mod name_pattern;
 mod oddity;
+mod pid_rule;
 
 mod decode;
-mod rank_sheet;
+mod rank_picture;
 mod rgb_image;
 pub mod transform;
 
@@ -87,12 +89,13 @@ pub use error::Error;
 pub use join::load_all;
 pub use label_map::LabelMap;
 pub use layout::{DEFAULT_HOLDOUT, DatasetSource, Layout};
-pub use listing::list_images;
+pub use listing::{list_images, list_others};
 pub use loader::{
     EmbedItem, EmbedLoader, LoaderOptions, TrainLoader, embed_batches, train_batches,
 };
 pub use oddity::inspect_files;
-pub use rank_sheet::{RankRow, write_rank_sheet};
+pub use pid_rule::PidRule;
+pub use rank_picture::{RankHit, RankPainter, RankRow, write_png, write_rank_sheet};
 pub use record::ImageRecord;
 pub use rgb_image::RgbImage;
 pub use sampler::{Draw, PkOptions, PkSampler};

@@ -21,6 +21,17 @@ pub fn list_images(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     }
 }
 
+/// All files under a folder that are neither images nor hidden, sorted by path: those that
+/// [`list_images`] passes over.
+///
+/// # Errors
+/// When the folder is missing or cannot be read.
+pub fn list_others(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut others = Listing::of_tree(dir)?.others;
+    others.sort();
+    Ok(others)
+}
+
 /// The files found, images and others apart.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
@@ -114,6 +125,7 @@ mod tests {
         assert_eq!(names, [Path::new("a/b/c.webp"), Path::new("a/z.jpg"), Path::new("b.PNG")]);
         let listing = Listing::of_tree(dir.path()).unwrap();
         assert_eq!((listing.hidden.len(), listing.others.len()), (2, 1));
+        assert_eq!(list_others(dir.path()).unwrap(), [dir.path().join("notes.txt")]);
     }
 
     #[test]

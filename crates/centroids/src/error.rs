@@ -93,6 +93,12 @@ pub enum Error {
         /// The first failure.
         first: String,
     },
+    /// A picture that is needed cannot be read.
+    #[error("{reason}")]
+    Unreadable {
+        /// Why, naming the file.
+        reason: String,
+    },
     /// The caller broke the work off.
     #[error("interrupted")]
     Interrupted,

@@ -19,12 +19,20 @@ use crate::values::{self, OneOrAll};
 /// identity by the query's camera do not count; the standard), cross (no image by that camera
 /// counts), any.
 ///
+/// Beside the metrics it says what a gallery of images and one of centroids cost: vectors, bytes,
+/// and measured seconds per search.
+///
+/// `--visualize DIR` draws the rankings: a PNG per query (query black, its identity green, others
+/// red; a centroid is shown by its nearest member, marked C) and index.html, hardest query first.
+/// Of several units or rules each gets a folder in DIR.
+///
 /// `--preset` repeats the reference's centroid evaluation: paper as it was meant,
 /// paper-as-published with its fault, which lets cameras leak.
 ///
 /// Examples:
 ///   centroids evaluate --run runs/omniglot
 ///   centroids evaluate --run runs/market --dataset data/duke --layout dukemtmcreid
+///   centroids evaluate --run runs/market --unit instance --visualize pictures/
 ///   centroids evaluate --query q.safetensors --gallery g.safetensors --cameras all --json
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
@@ -54,6 +62,20 @@ pub(crate) struct EvaluateArgs {
     pub(crate) preset: Option<Preset>,
     #[command(flatten)]
     pub(crate) metric: MetricArgs,
+    /// Draw the rankings into this folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "preset")]
+    pub(crate) visualize: Option<PathBuf>,
+    /// Hits in each picture.
+    #[arg(long, default_value_t = 10, value_name = "K", requires = "visualize",
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) visualize_topk: u32,
+    /// Draw no more than the first N queries [default: all]
+    #[arg(long, value_name = "N", requires = "visualize")]
+    pub(crate) visualize_max_number: Option<u32>,
+    /// Height and width of each picture [default: input.size_test of the run, else 256 128]
+    #[arg(long, num_args = 2, value_names = ["H", "W"], requires = "visualize",
+        value_parser = clap::value_parser!(u32).range(16..=1024))]
+    pub(crate) visualize_size: Option<Vec<u32>>,
     /// Device: cpu, or cuda:N, rocm:N, vulkan:N, metal:N where compiled in.
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,

@@ -19,7 +19,7 @@ pub(crate) use bench::{BenchArgs, BenchCommand, BenchEmbedArgs, BenchTrainArgs};
 pub(crate) use completions::CompletionsArgs;
 pub(crate) use data::{DataArgs, DataCommand, InspectArgs, SynthArgs};
 pub(crate) use demo::{DemoArgs, DemoOptions};
-pub(crate) use embed::EmbedArgs;
+pub(crate) use embed::{EmbedArgs, PidFrom};
 pub(crate) use evaluate::EvaluateArgs;
 pub(crate) use export::{ExportArgs, ExportCommand, OnnxArgs};
 pub(crate) use prepare::{

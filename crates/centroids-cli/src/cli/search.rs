@@ -8,37 +8,56 @@ use clap::Args;
 use super::MetricArgs;
 use crate::values;
 
-/// Find the identities nearest to pictures
+/// Find the images or identities nearest to pictures
 ///
-/// The model that embedded the gallery embeds the pictures; it is found through the gallery file.
-/// Search is exact.
+/// The model that embedded the gallery embeds the pictures; it is found through the gallery file
+/// (a `.npy` gallery names none: give it with --model). Query vectors need no model. Search is
+/// exact.
+///
+/// `--out` writes `results.json`, {query: {indices, paths, distances, pids}}, which takes the place
+/// of the reference's pickled `results.npy`; into a folder also query_embeddings.npy,
+/// query_paths.npy, results_indices.npy, results_distances.npy and results_paths.npy, which NumPy
+/// reads without pickles.
 ///
 /// Examples:
 ///   centroids search --gallery gallery.safetensors --image photo.jpg
 ///   centroids search --gallery gallery.safetensors --image a.jpg b.jpg -k 5 --unit nearest --json
+///   centroids search --gallery_data out/ --model runs/shop --image queries/ --topk 100 --out found/
+///   centroids search --gallery gallery.safetensors --query query.safetensors --topk 0 --out all.json
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct SearchArgs {
-    /// Embedding file to search in.
-    #[arg(long, value_name = "FILE")]
+    /// Embedding file to search in (.safetensors, .npy), or a folder with embeddings.npy and
+    /// paths.npy.
+    #[arg(long, alias = "gallery_data", alias = "gallery-data", value_name = "FILE|DIR")]
     pub(crate) gallery: PathBuf,
-    /// Pictures to look for.
-    #[arg(long, required = true, num_args = 1.., value_name = "QUERY")]
+    /// Pictures to look for: files, folders, lists (.txt, a path per line).
+    #[arg(long, required_unless_present = "query", num_args = 1.., value_name = "IMAGE")]
     pub(crate) image: Vec<PathBuf>,
-    /// Run folder, checkpoint or model file, or the reference's .ckpt [default: the one named in the gallery file]
+    /// Embedding file to look for instead.
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["image", "model"])]
+    pub(crate) query: Option<PathBuf>,
+    /// Run folder, checkpoint or model file, or the reference's .ckpt [default: the one named in the
+    /// gallery file]
     #[arg(long, value_name = "RUN|FILE")]
     pub(crate) model: Option<PathBuf>,
-    /// Hits per picture.
-    #[arg(short, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Hits per query; 0 = all.
+    #[arg(short, long = "topk", default_value_t = 10, value_name = "N")]
     pub(crate) k: u32,
     /// Ignore gallery images of this camera (the one that took the pictures); cameras count from 0
     /// as in the embedding file, so c1 of Market-1501 is 0.
     #[arg(long, value_name = "C")]
     pub(crate) camera: Option<u32>,
     /// What is ranked: centroid (identities by their mean), nearest (identities by their nearest
-    /// image), instance (images).
-    #[arg(long, default_value = "centroid", value_parser = values::unit())]
-    pub(crate) unit: Unit,
+    /// image), instance (images) [default: centroid, in a .npy gallery instance]
+    #[arg(long, value_parser = values::unit())]
+    pub(crate) unit: Option<Unit>,
+    /// Write the results: a .json file, or a folder for all files.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// The reference's way to say --normalize true.
+    #[arg(long = "normalize_features", alias = "normalize-features", conflicts_with = "normalize")]
+    pub(crate) normalize_features: bool,
     #[command(flatten)]
     pub(crate) metric: MetricArgs,
     /// Device: cpu, or cuda:N, rocm:N, vulkan:N, metal:N where compiled in.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use centroids::core::{CameraRule, Embeddings, Metric, Report, Unit, write_atomically};
 use centroids::data::synth::SynthConfig;
-use centroids::data::{Layout, RankRow, Split, write_rank_sheet};
+use centroids::data::{Layout, RankHit, RankRow, Split, write_rank_sheet};
 use centroids::model::parse_device;
 use centroids::pipeline::{
     Outcome, SearchOptions, SearchResult, open_model, search_images, untrained,
@@ -213,8 +213,11 @@ fn search_and_show(
 }
 
 fn rank_row(result: &SearchResult, gallery: &Embeddings, pid: centroids::core::Pid) -> RankRow {
-    let hit =
-        |hit: &centroids::core::Hit| (PathBuf::from(&gallery.paths()[hit.example]), hit.pid == pid);
+    let hit = |hit: &centroids::core::Hit| RankHit {
+        picture: gallery.paths()[hit.example].clone().into(),
+        right: hit.pid == pid,
+        of_class: true,
+    };
     RankRow { query: result.query.clone(), hits: result.hits.iter().map(hit).collect() }
 }
 

@@ -4,20 +4,25 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{bail, ensure};
-use centroids::core::{Embeddings, Pid};
-use centroids::data::{Dataset, ImageRecord, Split};
+use anyhow::{Context as _, bail, ensure};
+use centroids::core::embedding_file::NPY_NAME;
+use centroids::core::{CentroidOf, Embeddings, Pid, centroids};
+use centroids::data::{Dataset, ImageRecord, PidRule, Split};
 use centroids::model::{EmbedOptions, parse_device};
-use centroids::pipeline::{Embedding, ModelFile, embed_records, open_model, records_of};
+use centroids::pipeline::{Embedding, Images, ModelFile, embed_records, images_of, open_model};
 use serde_json::json;
 
-use crate::cli::EmbedArgs;
+use crate::cli::{EmbedArgs, PidFrom};
 use crate::output::{Output, text};
 use crate::progress::Counter;
 
 pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    check_out(&arguments.out, &["safetensors", "npy"])?;
-    let (records, names) = gather(&arguments)?;
+    let out = vectors_out(&arguments.out)?;
+    let rule = pid_rule(&arguments)?;
+    let mut images = gather(&arguments, output)?;
+    if let Some(rule) = rule {
+        images.pid_names = rule.apply(&mut images.records)?;
+    }
     let device = parse_device(&arguments.device)?;
     let model = open_model(&arguments.model, &device)?;
     output.detail(format!("model: {} ({})", model.path.display(), model.embedder.fingerprint()));
@@ -25,15 +30,30 @@ pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitC
     if let Some(batch_size) = arguments.batch_size {
         options.batch_size = batch_size as usize;
     }
-    let embedding = embed(&model, &records, &names, options, output)?;
+    let mut embedding = embed(&model, &images.records, &images.pid_names, options, output)?;
     if let (true, [first, ..]) = (arguments.strict, embedding.unreadable.as_slice()) {
         let images = embedding.unreadable.len();
         bail!("{images} images cannot be read, nothing written: {}", first.reason);
     }
     warn_of_unreadable(&embedding, output);
-    embedding.embeddings.save(&arguments.out)?;
-    report(&embedding, &arguments.out, output);
+    if arguments.centroids {
+        embedding.embeddings = centroids(&embedding.embeddings, CentroidOf::Raw);
+    }
+    save(&embedding.embeddings, &out, arguments.centroids)?;
+    report(&embedding, &arguments, output);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file of the vectors: `out`, or the usual one in it where it is a folder.
+fn vectors_out(out: &Path) -> anyhow::Result<PathBuf> {
+    if !out.is_dir() && out.extension().is_some() {
+        check_out(out, &["safetensors", "npy"])?;
+        return Ok(out.to_owned());
+    }
+    let above = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let can_be = out.is_dir() || (!out.exists() && above.is_none_or(Path::is_dir));
+    ensure!(can_be, "{}: is no folder, and none can be made there", out.display());
+    Ok(out.join(NPY_NAME))
 }
 
 /// What would be found out only after all the work.
@@ -47,17 +67,45 @@ pub(crate) fn check_out(out: &Path, endings: &[&str]) -> anyhow::Result<()> {
     );
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     ensure!(
-        folder.is_none_or(Path::is_dir) && !out.is_dir(),
-        "{}: is a folder, or lies in a folder that does not exist",
+        folder.is_none_or(Path::is_dir),
+        "{}: lies in a folder that does not exist",
         out.display()
     );
     Ok(())
 }
 
-fn report(Embedding { embeddings, unreadable }: &Embedding, out: &Path, output: &Output) {
+fn pid_rule(arguments: &EmbedArgs) -> anyhow::Result<Option<PidRule>> {
+    if let Some(pattern) = &arguments.pid_pattern {
+        return Ok(Some(PidRule::pattern(pattern)?));
+    }
+    Ok(arguments.pid_from.map(|from| match from {
+        PidFrom::Folder => PidRule::folder(),
+        PidFrom::Image => PidRule::path(),
+    }))
+}
+
+/// Of centroids a pair of `.npy` files holds the identities in place of paths, as the reference's.
+fn save(embeddings: &Embeddings, out: &Path, centroids: bool) -> anyhow::Result<()> {
+    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let cannot_make = || format!("cannot make {}", folder.display());
+        std::fs::create_dir_all(folder).with_context(cannot_make)?;
+    }
+    if centroids && out.extension().is_some_and(|extension| extension == "npy") {
+        return Ok(embeddings.clone().with_pids_as_paths().save(out)?);
+    }
+    Ok(embeddings.save(out)?)
+}
+
+fn report(
+    Embedding { embeddings, unreadable }: &Embedding,
+    arguments: &EmbedArgs,
+    output: &Output,
+) {
     let (n, dim, left_out) = (embeddings.len(), embeddings.dim(), unreadable.len());
+    let (out, what) =
+        (&arguments.out, if arguments.centroids { "centroids" } else { "embeddings" });
     output.line(format!(
-        "{n} embeddings of {dim} dimensions in {}{}",
+        "{n} {what} of {dim} dimensions in {}{}",
         out.display(),
         if left_out > 0 { format!("; {left_out} images left out") } else { String::new() }
     ));
@@ -109,28 +157,44 @@ fn warn_of_unreadable(embedding: &Embedding, output: &Output) {
 
 /// The images of all inputs. Numbered identities keep their numbers; as soon as one input names its
 /// identities, all are numbered anew by name (a number being its own name). Junk stays junk.
-fn gather(arguments: &EmbedArgs) -> anyhow::Result<(Vec<ImageRecord>, BTreeMap<Pid, String>)> {
+fn gather(arguments: &EmbedArgs, output: &Output) -> anyhow::Result<Images> {
     let pattern = arguments.layout.camera_pattern.as_deref();
-    let of = |input: &PathBuf| records_of(input, arguments.layout.layout, arguments.split, pattern);
-    if let [one] = arguments.inputs.as_slice() {
-        return Ok(of(one)?);
+    let of = |input: &PathBuf| images_of(input, arguments.layout.layout, arguments.split, pattern);
+    let mut sets = arguments.inputs.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    for (set, input) in sets.iter().zip(&arguments.inputs) {
+        warn_of_left_out(set, input, output);
     }
-    let sets = arguments.inputs.iter().map(of).collect::<Result<Vec<_>, _>>()?;
-    if sets.iter().all(|(_, names)| names.is_empty()) {
-        let all = sets.into_iter().flat_map(|(records, _)| records).collect();
-        return Ok((all, BTreeMap::new()));
+    if sets.len() == 1 {
+        return Ok(sets.swap_remove(0));
     }
-    let (mut all, mut numbers) = (Vec::new(), BTreeMap::new());
-    for (records, names) in sets {
-        for mut record in records {
+    if sets.iter().all(|set| set.pid_names.is_empty()) {
+        let records = sets.into_iter().flat_map(|set| set.records).collect();
+        return Ok(Images { records, ..Images::default() });
+    }
+    let (mut records, mut numbers) = (Vec::new(), BTreeMap::new());
+    for set in sets {
+        for mut record in set.records {
             if record.pid != Pid::JUNK {
-                let name = names.get(&record.pid).cloned();
+                let name = set.pid_names.get(&record.pid).cloned();
                 let name = name.unwrap_or_else(|| record.pid.to_string());
                 let next = Pid(numbers.len() as i64 + 1);
                 record.pid = *numbers.entry(name).or_insert(next);
             }
-            all.push(record);
+            records.push(record);
         }
     }
-    Ok((all, numbers.into_iter().map(|(name, pid)| (pid, name)).collect()))
+    let pid_names = numbers.into_iter().map(|(name, pid)| (pid, name)).collect();
+    Ok(Images { records, pid_names, ..Images::default() })
+}
+
+/// Says how many files of a folder are passed over, and which is the first.
+pub(crate) fn warn_of_left_out(images: &Images, input: &Path, output: &Output) {
+    if let [first, ..] = images.left_out.as_slice() {
+        let (folder, count) = (input.display(), images.left_out.len());
+        output.note(format!(
+            "warning: {folder}: {count} files left out, being no images or in no identity's \
+             folder; the first: {}",
+            first.display()
+        ));
+    }
 }

@@ -1,5 +1,6 @@
 //! `centroids evaluate`, and the table of reports.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -7,9 +8,12 @@ use centroids::Experiment;
 use centroids::core::{CameraRule, Embeddings, Preset, Report, Unit};
 use centroids::data::{DatasetSource, Layout, Split};
 use centroids::model::parse_device;
-use centroids::pipeline::{Question, evaluate_all, open_model};
+use centroids::pipeline::{
+    Question, RankPictureOptions, UnitCost, evaluate_all, open_model, unit_costs,
+    write_rank_pictures,
+};
 use comfy_table::Table;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::embed::embed_split;
 use crate::cli::{EvaluateArgs, LayoutArgs};
@@ -25,7 +29,17 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     let reports = evaluate_all(&query, &gallery, &questions, &metric)?;
     warn_of_two_models(&query, &gallery, output);
     show_reports(&reports, output);
-    output.value(&json!({ "results": reports }));
+    let costs = unit_costs(&query, &gallery, &units(&reports), &metric)?;
+    output.table(&["unit", "vectors", "bytes", "s/query"], costs.iter().map(cost_row).collect());
+    let pictures = match &arguments.visualize {
+        Some(dir) => draw(&arguments, dir, (&query, &gallery), &questions, &experiment, output)?,
+        None => Vec::new(),
+    };
+    let mut value = json!({ "results": reports, "costs": costs });
+    if arguments.visualize.is_some() {
+        value["pictures"] = pictures.into();
+    }
+    output.value(&value);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -43,6 +57,59 @@ pub(crate) fn test(experiment: &Experiment, output: &Output) -> anyhow::Result<E
     show_reports(&reports, output);
     output.value(&json!({ "model": text(path), "results": reports }));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The units that were evaluated, each once.
+fn units(reports: &[Report]) -> Vec<Unit> {
+    let evaluated = |unit: &&Unit| reports.iter().any(|report| report.unit == **unit);
+    Unit::ALL.iter().filter(evaluated).copied().collect()
+}
+
+fn cost_row(cost: &UnitCost) -> Vec<String> {
+    let seconds = format!("{:.6}", cost.seconds_per_query);
+    vec![cost.unit.to_string(), cost.rows.to_string(), cost.bytes.to_string(), seconds]
+}
+
+/// Draws the rankings of every question; what was written, for JSON.
+fn draw(
+    arguments: &EvaluateArgs,
+    dir: &Path,
+    (query, gallery): (&Embeddings, &Embeddings),
+    questions: &[Question],
+    experiment: &Experiment,
+    output: &Output,
+) -> anyhow::Result<Vec<Value>> {
+    let metric = arguments.metric.over(experiment.metric()?);
+    let size = match arguments.visualize_size.as_deref() {
+        Some(&[height, width]) => [height as usize, width as usize],
+        _ => experiment.input.size_test,
+    };
+    let max_queries = arguments.visualize_max_number.map_or(usize::MAX, |max| max as usize);
+    let mut written = Vec::new();
+    for question in questions {
+        let Question::Protocol(unit, rule) = *question else { continue };
+        let folder = match questions {
+            [_] => dir.to_owned(),
+            _ => dir.join(format!("{unit}-{rule}")),
+        };
+        let topk = arguments.visualize_topk as usize;
+        let options = RankPictureOptions { dir: &folder, topk, max_queries, size };
+        let pictures = write_rank_pictures(query, gallery, unit, rule, &metric, &options)?;
+        if let [first, ..] = pictures.missing.as_slice() {
+            let count = pictures.missing.len();
+            output
+                .note(format!("warning: {count} pictures are missing, so grey; {}", first.reason));
+            pictures.missing[1..].iter().for_each(|image| output.detail(&image.reason));
+        }
+        let (queries, index) = (pictures.queries, pictures.index.display());
+        output.line(format!("rankings of {queries} queries by {unit}: {index}"));
+        let missing: Vec<String> = pictures.missing.iter().map(|m| text(&m.path)).collect();
+        written.push(json!({
+            "unit": unit, "cameras": rule, "index": text(&pictures.index),
+            "queries": queries, "missing": missing,
+        }));
+    }
+    Ok(written)
 }
 
 /// Query, gallery, and the settings whose protocol is the default.

@@ -1,35 +1,116 @@
 //! `centroids search`
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::bail;
-use centroids::core::{CamId, Embeddings, Hit};
+use anyhow::{Context as _, bail, ensure};
+use centroids::core::{CamId, Embeddings, Hit, Metric, Unit};
 use centroids::model::parse_device;
-use centroids::pipeline::{SearchOptions, SearchResult, open_model, search_images};
+use centroids::pipeline::{
+    SearchOptions, SearchResult, check_model, embed_queries, images_of, open_model,
+    search_embeddings, write_results, write_results_json,
+};
 use serde_json::{Value, json};
 
+use super::embed::warn_of_left_out;
 use crate::cli::SearchArgs;
 use crate::output::{Output, text};
+use crate::progress::Counter;
 
 pub(crate) fn run(arguments: SearchArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    check_out(arguments.out.as_deref())?;
     let gallery = Embeddings::load(&arguments.gallery)?;
-    let device = parse_device(&arguments.device)?;
-    let model = open_model(&model_path(&arguments, &gallery)?, &device)?;
-    output.detail(format!("model: {} ({})", model.path.display(), model.embedder.fingerprint()));
+    let (query, metric) = queries(&arguments, &gallery, output)?;
+    let mut metric = arguments.metric.over(metric);
+    metric.normalize |= arguments.normalize_features;
     let options = SearchOptions {
-        k: arguments.k as usize,
+        k: if arguments.k == 0 { usize::MAX } else { arguments.k as usize },
         camera: arguments.camera.map(CamId),
-        unit: arguments.unit,
-        metric: arguments.metric.over(model.experiment.metric()?),
+        unit: arguments.unit.unwrap_or_else(|| default_unit(&arguments.gallery)),
+        metric,
     };
-    let results = search_images(&model, &arguments.gallery, &gallery, &arguments.image, &options)?;
-    for result in &results {
-        show(result, &gallery, output);
+    let results = search_embeddings(&query, &gallery, &options)?;
+    match &arguments.out {
+        None => results.iter().for_each(|result| show(result, &gallery, output)),
+        Some(out) => {
+            write(out, &query, &results, &gallery, &metric)?;
+            output.line(format!("results of {} queries in {}", results.len(), out.display()));
+        }
     }
     let values: Vec<Value> = results.iter().map(|result| json_of(result, &gallery)).collect();
-    output.value(&json!({ "unit": arguments.unit, "results": values }));
+    output.value(&json!({ "unit": options.unit, "results": values }));
     Ok(ExitCode::SUCCESS)
+}
+
+/// `.npy` files know no identities but folder names.
+fn default_unit(gallery: &Path) -> Unit {
+    let keeps_identities = gallery.extension().is_some_and(|kind| kind == "safetensors");
+    if keeps_identities { Unit::Centroid } else { Unit::Instance }
+}
+
+/// What to look for, and how its model compares.
+fn queries(
+    arguments: &SearchArgs,
+    gallery: &Embeddings,
+    output: &Output,
+) -> anyhow::Result<(Embeddings, Metric)> {
+    if let Some(file) = &arguments.query {
+        let query = Embeddings::load(file)?;
+        let (ours, theirs) = (query.model(), gallery.model());
+        ensure!(
+            ours.is_empty() || theirs.is_empty() || ours == theirs,
+            "{} was embedded with {ours}, {} with {theirs}; embed both with one model",
+            file.display(),
+            arguments.gallery.display()
+        );
+        return Ok((query, Metric::default()));
+    }
+    let mut pictures = Vec::new();
+    for input in &arguments.image {
+        let images = images_of(input, None, None, None)?;
+        warn_of_left_out(&images, input, output);
+        pictures.extend(images.records.into_iter().map(|record| record.path));
+    }
+    let device = parse_device(&arguments.device)?;
+    let model = open_model(&model_path(arguments, gallery)?, &device)?;
+    output.detail(format!("model: {} ({})", model.path.display(), model.embedder.fingerprint()));
+    check_model(&model, &arguments.gallery, gallery)?;
+    let mut counter = Counter::new(output, "embedding", pictures.len());
+    let query = embed_queries(&model, &pictures, &mut |done| counter.at(done));
+    counter.finish();
+    Ok((query?, model.experiment.metric()?))
+}
+
+fn is_json(out: &Path) -> bool {
+    out.extension().is_some_and(|kind| kind == "json")
+}
+
+/// What would be found out only after all the work.
+fn check_out(out: Option<&Path>) -> anyhow::Result<()> {
+    let Some(out) = out else {
+        return Ok(());
+    };
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let there = folder.is_none_or(Path::is_dir);
+    ensure!(there, "{}: lies in a folder that does not exist", out.display());
+    let fits = if is_json(out) { !out.is_dir() } else { out.is_dir() || !out.exists() };
+    ensure!(fits, "{}: the output must be a folder or a .json file", out.display());
+    Ok(())
+}
+
+fn write(
+    out: &Path,
+    query: &Embeddings,
+    results: &[SearchResult],
+    gallery: &Embeddings,
+    metric: &Metric,
+) -> anyhow::Result<()> {
+    if is_json(out) {
+        return Ok(write_results_json(results, gallery, out)?);
+    }
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    Ok(write_results(query, results, gallery, metric, out)?)
 }
 
 fn model_path(arguments: &SearchArgs, gallery: &Embeddings) -> anyhow::Result<PathBuf> {

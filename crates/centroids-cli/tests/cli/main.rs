@@ -29,6 +29,9 @@ mod migration;
 /// Help and completions.
 mod help;
 
+/// `embed` and `search` as the reference's create_embeddings and get_similar.
+mod inference;
+
 /// Which crate may depend on what.
 mod layers;
 
@@ -40,6 +43,9 @@ mod prepare;
 
 /// Other vector units and other numbers of threads.
 mod processors;
+
+/// `evaluate --visualize`, and what units cost.
+mod rank_pictures;
 
 /// Faults once found by hand, and what beside them must stay as it is.
 mod regressions;

@@ -92,7 +92,7 @@ fn reports(more: &[&str]) -> Vec<Value> {
     arguments.extend(["--gallery", files[1].to_str().unwrap()]);
     arguments.extend(more);
     let answer = json(arguments);
-    assert_eq!(answer.as_object().unwrap().keys().collect::<Vec<_>>(), ["results"]);
+    assert_eq!(answer.as_object().unwrap().keys().collect::<Vec<_>>(), ["costs", "results"]);
     answer["results"].as_array().unwrap().clone()
 }
 
@@ -367,6 +367,7 @@ fn evaluating_a_run_follows_its_settings() {
     let logged: Value =
         serde_json::from_slice(&fs::read(run.join("evaluation.json")).unwrap()).unwrap();
     let run = run.to_str().unwrap();
-    assert_eq!(json(["evaluate", "--run", run]), logged);
-    assert_ne!(json(["evaluate", "--run", run, "--cameras", "market"]), logged);
+    assert_eq!(json(["evaluate", "--run", run])["results"], logged["results"]);
+    let market = json(["evaluate", "--run", run, "--cameras", "market"]);
+    assert_ne!(market["results"], logged["results"]);
 }

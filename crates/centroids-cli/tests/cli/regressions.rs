@@ -132,7 +132,7 @@ fn files_that_cannot_be_compared_are_refused_without_a_warning() {
 #[test]
 fn options_without_effect_are_wrong_usage() {
     let wrong: [&[&str]; 2] = [
-        &["search", "--gallery", "g", "--image", "i", "-k", "0"],
+        &["search", "--gallery", "g", "--image", "i", "--query", "q"],
         &["search", "--gallery", "g", "--image", "i", "--unit", "all"],
     ];
     for arguments in wrong {

@@ -1,6 +1,6 @@
 //! What can be wrong with an embedding file.
 
-use super::FORMAT;
+use super::{FORMAT, NPY_NAME};
 use crate::error::Error;
 
 /// What is wrong with an embedding file, and what to do about it.
@@ -10,6 +10,10 @@ pub enum FileFault {
     /// Neither of the two kinds.
     #[error("embedding files end in .safetensors or .npy, not in `{0}`: rename or convert it")]
     Extension(String),
+
+    /// A folder without the pair of files.
+    #[error("a folder without {NPY_NAME}: give the embedding file itself")]
+    Folder,
 
     /// Another kind of file, or the beginning is destroyed.
     #[error("not a safetensors file ({0}): give a file written by `centroids embed`")]
@@ -118,8 +122,9 @@ pub enum FileFault {
 
     /// Python objects, which could run any code when loaded.
     #[error(
-        "holds pickled Python objects, which are never loaded: save a plain array, for paths with \
-         `.astype(str)`"
+        "holds pickled Python objects, which are never loaded: if you trust the file, convert it \
+         once in Python, `numpy.save(file, numpy.load(file, allow_pickle=True).astype(str))` for paths, \
+         `.astype('float32')` for vectors"
     )]
     Pickled,
 

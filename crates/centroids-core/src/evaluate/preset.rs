@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::score::{QueryScore, Standing};
-use super::{Scores, score_all};
+use super::{Scores, all_rows};
 use crate::candidates::Candidates;
 use crate::centroid::rows_by_pid;
 use crate::embeddings::Embeddings;
@@ -25,7 +25,7 @@ pub(super) fn score(
         Preset::PaperAsPublished => cameras_from_wrong_list(query, gallery),
     };
     let (centroids, cameras_of) = centroids_with_cameras(query, gallery, &believed, metric);
-    let by_query = score_all(query, &centroids, |i, distances| {
+    let by_query = centroids.each_query(query, &all_rows(query), |i, distances| {
         let camid = query.camids()[i];
         QueryScore::new(distances, |centroid| {
             let same_pid = centroids.pids()[centroid] == query.pids()[i];

@@ -1,5 +1,7 @@
 //! The metrics of one query, from its distances.
 
+use crate::ids::Pid;
+
 /// What a candidate is to a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -13,16 +15,30 @@ pub(super) enum Standing {
 
 /// Metrics of one query that has something relevant to find.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct QueryScore {
+pub(crate) struct QueryScore {
     /// Mean precision at the ranks of the relevant candidates.
-    pub(super) average_precision: f64,
+    pub(crate) average_precision: f64,
     /// Number of relevant candidates / rank of the last of them (INP).
-    pub(super) inverse_negative_penalty: f64,
+    pub(crate) inverse_negative_penalty: f64,
     /// Rank of the first relevant candidate, from 1.
-    pub(super) first_rank: usize,
+    pub(crate) first_rank: usize,
 }
 
 impl QueryScore {
+    /// Scores a query that looks for `wanted` among candidates with these pids; infinitely distant
+    /// ones do not count.
+    pub(crate) fn of_pid(distances: &[f64], pids: &[Pid], wanted: Pid) -> Option<Self> {
+        Self::new(distances, |i| {
+            if distances[i] == f64::INFINITY {
+                Standing::LeftOut
+            } else if pids[i] == wanted {
+                Standing::Relevant
+            } else {
+                Standing::Wrong
+            }
+        })
+    }
+
     /// Orders the candidates by (distance, index) and scores the ranks of the relevant ones; `None`
     /// if none is relevant.
     ///

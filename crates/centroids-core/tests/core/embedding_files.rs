@@ -3,7 +3,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use centroids_core::embedding_file::FORMAT;
-use centroids_core::{CamId, CameraRule, Embeddings, Metric, Pid, Unit, evaluate};
+use centroids_core::{
+    CamId, CameraRule, Embeddings, Metric, NpyValues, Pid, Unit, evaluate, write_npy,
+};
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -312,6 +314,39 @@ fn npy_files_of_another_kind_are_refused() {
     assert!(
         message(&npy("<f4", "(1, 1)", &[0; 4])).contains("paths.npy: put the paths file beside it")
     );
+}
+
+#[test]
+fn a_folder_stands_for_the_embeddings_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = load_error(folder.path());
+    assert!(message.contains("a folder without embeddings.npy"), "{message}");
+    version_1_set().save(&folder.path().join("embeddings.npy")).unwrap();
+    assert_eq!(Embeddings::load(folder.path()).unwrap().values(), version_1_set().values());
+}
+
+#[test]
+fn arrays_of_numbers_and_texts_have_numpy_s_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = |values: NpyValues<'_>, shape: &[usize]| {
+        let file = folder.path().join("array.npy");
+        write_npy(&file, values, shape).unwrap();
+        let bytes = fs::read(file).unwrap();
+        let header = String::from_utf8_lossy(&bytes[10..128]).trim_end().to_owned();
+        (header, bytes[128..].to_vec())
+    };
+    let header = |descr: &str, shape: &str| {
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}")
+    };
+    let (said, data) = bytes(NpyValues::I64(&[1, -2]), &[1, 2]);
+    assert_eq!(said, header("<i8", "(1, 2)"));
+    assert_eq!(data, [1_i64.to_le_bytes(), (-2_i64).to_le_bytes()].concat());
+    let (said, data) = bytes(NpyValues::F32(&[0.5]), &[1]);
+    assert_eq!((said, data), (header("<f4", "(1,)"), 0.5_f32.to_le_bytes().to_vec()));
+    let (said, data) = bytes(NpyValues::Text(&["a", "né"]), &[2, 1]);
+    assert_eq!(said, header("<U2", "(2, 1)"));
+    let codes = [0x61, 0, 0x6e, 0xe9_u32];
+    assert_eq!(data, codes.map(u32::to_le_bytes).concat());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use centroids_core::{
-    CamId, CameraRule, CentroidOf, Distance, Error, Metric, Pid, Preset, Report, Unit, evaluate,
-    evaluate_preset, search,
+    CamId, CameraRule, CentroidOf, Distance, Error, Hit, Metric, Pid, Preset, RankedQuery, Ranking,
+    Report, Unit, evaluate, evaluate_preset, rank, search,
 };
 use proptest::prelude::*;
 
@@ -88,6 +88,32 @@ proptest! {
             let report = evaluate_preset(&sets.0, &sets.1, preset, &metric);
             let items = |q: &Image| naive::preset_items(&query, q, &gallery, preset, &metric);
             assert_report(report, &query, items);
+        }
+    }
+
+    #[test]
+    fn rankings_are_what_evaluation_scores(
+        query in images(40), gallery in images(25), metric in metric(), k in 0_usize..30,
+    ) {
+        let sets = (naive::embeddings(&query), naive::embeddings(&gallery));
+        let rows: Vec<usize> = (0..query.len()).rev().collect();
+        for &unit in Unit::ALL {
+            for &cameras in CameraRule::ALL {
+                let ranking = Ranking { k, unit, cameras, metric };
+                let ranked = rank(&sets.0, &rows, &sets.1, &ranking).unwrap();
+                prop_assert_eq!(ranked.iter().map(|r| r.query).collect::<Vec<_>>(), rows.clone());
+                for RankedQuery { query: row, hits, average_precision, first_rank } in ranked {
+                    let mut expected = naive::items(&query[row], &gallery, unit, cameras, &metric);
+                    let metrics = naive::metrics(expected.clone(), query[row].pid);
+                    prop_assert_eq!(average_precision, metrics.map(|metrics| metrics.0));
+                    prop_assert_eq!(first_rank, metrics.map(|metrics| metrics.2));
+                    expected.sort_by(|a, b| a.distance.partial_cmp(&b.distance).unwrap());
+                    expected.truncate(k);
+                    let item = |hit: &Hit| Item { pid: hit.pid.0, distance: hit.distance };
+                    prop_assert_eq!(hits.iter().map(item).collect::<Vec<_>>(), expected);
+                    prop_assert!(hits.iter().all(|hit| gallery[hit.example].pid == hit.pid.0));
+                }
+            }
         }
     }
 

@@ -1,12 +1,14 @@
 //! Images with identities → embeddings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use centroids_core::{Embeddings, Pid};
-use centroids_data::{DatasetSource, ImageRecord, Layout, Split, list_images};
+use centroids_data::{
+    Dataset, DatasetSource, ImageRecord, Layout, Split, list_images, list_others,
+};
 use centroids_model::{EmbedOptions, Embedder};
 
 use crate::Error;
@@ -75,6 +77,18 @@ pub fn embed_records(
     Ok(Embedding { embeddings, unreadable })
 }
 
+/// Images to embed.
+#[derive(Debug, Default)]
+pub struct Images {
+    /// The images.
+    pub records: Vec<ImageRecord>,
+    /// Names of identities that are not numbers.
+    pub pid_names: BTreeMap<Pid, String>,
+    /// Visible files of a folder that are passed over: no images, or outside of the identities'
+    /// folders.
+    pub left_out: Vec<PathBuf>,
+}
+
 /// The images of `input`: one file, a list (`.txt`, a path per line), or a dataset.
 ///
 /// `split` takes one split of a dataset; without it a plain folder or manifest gives all its
@@ -82,12 +96,12 @@ pub fn embed_records(
 ///
 /// # Errors
 /// A missing input, one without images, a dataset with several splits and none chosen.
-pub fn records_of(
+pub fn images_of(
     input: &Path,
     layout: Option<Layout>,
     split: Option<Split>,
     camera_pattern: Option<&str>,
-) -> Result<(Vec<ImageRecord>, BTreeMap<Pid, String>), Error> {
+) -> Result<Images, Error> {
     let undecided = layout.is_none() && split.is_none() && camera_pattern.is_none();
     if input.is_file() && layout.is_none() {
         match input.extension().and_then(|extension| extension.to_str()) {
@@ -97,7 +111,8 @@ pub fn records_of(
         }
     }
     if undecided && input.is_dir() && is_flat(input)? {
-        return Ok(each_its_own(list_images(input)?));
+        let images = each_its_own(list_images(input)?);
+        return Ok(Images { left_out: list_others(input)?, ..images });
     }
     let layout = match layout {
         Some(layout) => layout,
@@ -110,22 +125,38 @@ pub fn records_of(
         source.holdout = 0.0;
     }
     let dataset = source.load()?;
+    let records = one_split(&dataset, input, split)?;
+    let left_out = if whole { passed_over(input, &records)? } else { Vec::new() };
+    Ok(Images { records, pid_names: dataset.pid_names, left_out })
+}
+
+/// The images of the split that was chosen, or of the only one.
+fn one_split(
+    dataset: &Dataset,
+    input: &Path,
+    split: Option<Split>,
+) -> Result<Vec<ImageRecord>, Error> {
     let used: Vec<Split> =
         Split::ALL.into_iter().filter(|&s| !dataset.split(s).is_empty()).collect();
-    let records = match (split, used.as_slice()) {
+    let reason = match (split, used.as_slice()) {
         (Some(split), _) if dataset.split(split).is_empty() => {
-            let reason = format!("has no images in split `{split}`");
-            return Err(Error::Run { path: input.to_owned(), reason });
+            format!("has no images in split `{split}`")
         }
-        (Some(split), _) => dataset.split(split).to_vec(),
-        (None, [one]) => dataset.split(*one).to_vec(),
+        (Some(split), _) | (None, &[split]) => return Ok(dataset.split(split).to_vec()),
         (None, _) => {
             let names: Vec<String> = used.iter().map(ToString::to_string).collect();
-            let reason = format!("has the splits {}; choose one with --split", names.join(", "));
-            return Err(Error::Run { path: input.to_owned(), reason });
+            format!("has the splits {}; choose one with --split", names.join(", "))
         }
     };
-    Ok((records, dataset.pid_names))
+    Err(Error::Run { path: input.to_owned(), reason })
+}
+
+/// Files of a folder of identities that are none of its records.
+fn passed_over(folder: &Path, records: &[ImageRecord]) -> Result<Vec<PathBuf>, Error> {
+    let taken: BTreeSet<&Path> = records.iter().map(|record| record.path.as_path()).collect();
+    let mut left_out = list_others(folder)?;
+    left_out.extend(list_images(folder)?.into_iter().filter(|i| !taken.contains(i.as_path())));
+    Ok(left_out)
 }
 
 fn is_flat(folder: &Path) -> Result<bool, Error> {
@@ -133,7 +164,7 @@ fn is_flat(folder: &Path) -> Result<bool, Error> {
     Ok(images.iter().all(|image| image.parent() == Some(folder)))
 }
 
-fn listed(list: &Path) -> Result<(Vec<ImageRecord>, BTreeMap<Pid, String>), Error> {
+fn listed(list: &Path) -> Result<Images, Error> {
     let text = std::fs::read_to_string(list)
         .map_err(|source| Error::Read { path: list.to_owned(), source })?;
     let base = list.parent().unwrap_or(Path::new(""));
@@ -147,10 +178,11 @@ fn listed(list: &Path) -> Result<(Vec<ImageRecord>, BTreeMap<Pid, String>), Erro
     Ok(each_its_own(paths))
 }
 
-fn each_its_own(paths: Vec<PathBuf>) -> (Vec<ImageRecord>, BTreeMap<Pid, String>) {
+fn each_its_own(paths: Vec<PathBuf>) -> Images {
     let pids = || (0..).map(Pid);
     let name = |path: &PathBuf| path.to_string_lossy().into_owned();
     let names = pids().zip(paths.iter().map(name)).collect();
     let record = |(path, pid)| ImageRecord { path, pid, camid: None };
-    (paths.into_iter().zip(pids()).map(record).collect(), names)
+    let records = paths.into_iter().zip(pids()).map(record).collect();
+    Images { records, pid_names: names, left_out: Vec::new() }
 }

@@ -1,8 +1,12 @@
 //! Every report that was asked for.
 
+use std::time::Instant;
+
 use centroids_core::{
-    CameraRule, Embeddings, Metric, Preset, Report, Unit, evaluate, evaluate_preset,
+    CameraRule, Embeddings, Metric, Pid, Preset, Report, Unit, centroids, evaluate,
+    evaluate_preset, search,
 };
+use serde::Serialize;
 
 use crate::Error;
 
@@ -44,4 +48,52 @@ pub fn evaluate_all(
         })
         .map(|report| report.map_err(Error::from))
         .collect()
+}
+
+/// Queries that are timed for a [`UnitCost`].
+const TIMED_QUERIES: usize = 16;
+/// Hits of a timed search.
+const TIMED_HITS: usize = 10;
+
+/// What it costs to keep a gallery in memory and to search it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct UnitCost {
+    /// What is ranked.
+    pub unit: Unit,
+    /// Vectors kept: the images without junk, or one centroid per identity. Leaving a camera out of
+    /// centroids takes a sum per identity and camera beside them.
+    pub rows: usize,
+    /// Of these vectors in `f32`.
+    pub bytes: usize,
+    /// Exact search for the ten nearest on all threads, measured, mean of up to 16 queries.
+    pub seconds_per_query: f64,
+}
+
+/// Counts and measures, with centroids that are made beforehand, as one would keep them.
+///
+/// # Errors
+/// Other dimensions.
+pub fn unit_costs(
+    query: &Embeddings,
+    gallery: &Embeddings,
+    units: &[Unit],
+    metric: &Metric,
+) -> Result<Vec<UnitCost>, Error> {
+    let means = centroids(gallery, metric.centroid_of);
+    let cost = |&unit: &Unit| {
+        let (kept, ranked) = match unit {
+            Unit::Centroid => (&means, Unit::Instance),
+            unit => (gallery, unit),
+        };
+        let timed = query.len().min(TIMED_QUERIES);
+        let start = Instant::now();
+        for row in 0..timed {
+            search(query.row(row), None, kept, TIMED_HITS, ranked, metric)?;
+        }
+        let seconds_per_query = start.elapsed().as_secs_f64() / timed.max(1) as f64;
+        let rows = kept.pids().iter().filter(|pid| **pid != Pid::JUNK).count();
+        let bytes = rows * kept.dim() * size_of::<f32>();
+        Ok(UnitCost { unit, rows, bytes, seconds_per_query })
+    };
+    units.iter().map(cost).collect()
 }

@@ -6,16 +6,22 @@ mod embedding_speed;
 mod evaluate;
 mod model_file;
 mod performance;
+mod rank_page;
+mod rank_pictures;
 mod repeat;
 mod search;
 mod train;
 
 pub use convert::{Converted, Names, convert_weights};
-pub use embed::{Embedding, Unreadable, embed_records, records_of};
+pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
-pub use evaluate::{Question, evaluate_all};
+pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};
 pub use model_file::{ModelFile, open_model, weights_file};
 pub use performance::{TrainingSpeed, WARM_UP_STEPS, measure_training};
+pub use rank_pictures::{RankPictureOptions, RankPictures, write_rank_pictures};
 pub use repeat::{Repeats, SUMMARY_RANKS, Spread, Summary, summarize};
-pub use search::{SearchOptions, SearchResult, search_images};
+pub use search::{
+    SearchOptions, SearchResult, check_model, embed_queries, search_embeddings, search_images,
+    write_results, write_results_json,
+};
 pub use train::{Outcome, TrainEvent, resume, train, untrained};

@@ -1,12 +1,16 @@
-//! Pictures in, ranked identities out.
+//! Pictures or vectors in, ranked images or identities out.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use centroids_core::{CamId, Embeddings, Hit, Metric, Unit, search};
+use centroids_core::{
+    CamId, CameraRule, Embeddings, Hit, Metric, NpyValues, Pid, Ranking, Unit, rank,
+    write_atomically, write_npy,
+};
+use centroids_data::ImageRecord;
+use serde_json::{Map, Value, json};
 
-use super::ModelFile;
+use super::{ModelFile, embed_records};
 use crate::Error;
 
 /// What to search for and how.
@@ -22,7 +26,7 @@ pub struct SearchOptions {
     pub metric: Metric,
 }
 
-/// The answer for one picture.
+/// The answer for one query.
 #[derive(Debug)]
 pub struct SearchResult {
     /// The picture.
@@ -42,29 +46,125 @@ pub fn search_images(
     images: &[PathBuf],
     options: &SearchOptions,
 ) -> Result<Vec<SearchResult>, Error> {
+    check_model(model, gallery_path, gallery)?;
+    let query = embed_queries(model, images, &mut |_| ControlFlow::Continue(()))?;
+    search_embeddings(&query, gallery, options)
+}
+
+/// Refuses a gallery that names another model.
+///
+/// # Errors
+/// [`Error::OtherModel`].
+pub fn check_model(
+    model: &ModelFile,
+    gallery_path: &Path,
+    gallery: &Embeddings,
+) -> Result<(), Error> {
     let ours = model.embedder.fingerprint();
-    if !gallery.model().is_empty() && gallery.model() != ours {
-        return Err(Error::OtherModel {
-            gallery: gallery_path.to_owned(),
-            theirs: gallery.model().to_owned(),
-            model: model.path.clone(),
-            ours,
+    if gallery.model().is_empty() || gallery.model() == ours {
+        return Ok(());
+    }
+    let (gallery_file, theirs) = (gallery_path.to_owned(), gallery.model().to_owned());
+    Err(Error::OtherModel { gallery: gallery_file, theirs, model: model.path.clone(), ours })
+}
+
+/// Embeds pictures to search for, all of them or none.
+///
+/// # Errors
+/// A picture that cannot be read.
+pub fn embed_queries(
+    model: &ModelFile,
+    images: &[PathBuf],
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Embeddings, Error> {
+    let record = |path: &PathBuf| ImageRecord { path: path.clone(), pid: Pid::JUNK, camid: None };
+    let records: Vec<ImageRecord> = images.iter().map(record).collect();
+    let options = model.experiment.embed_options();
+    let embedding = embed_records(&model.embedder, &records, &[].into(), options, progress)?;
+    match embedding.unreadable.into_iter().next() {
+        Some(unreadable) => Err(Error::Unreadable { reason: unreadable.reason }),
+        None => Ok(embedding.embeddings),
+    }
+}
+
+/// Ranks the gallery for each query vector. Identities and cameras of the queries play no role.
+///
+/// # Errors
+/// Other dimensions.
+pub fn search_embeddings(
+    query: &Embeddings,
+    gallery: &Embeddings,
+    options: &SearchOptions,
+) -> Result<Vec<SearchResult>, Error> {
+    let SearchOptions { k, camera, unit, metric } = *options;
+    let query = query.clone().with_camids(vec![camera; query.len()]);
+    let ranking = Ranking { k, unit, cameras: CameraRule::Cross, metric };
+    let rows: Vec<usize> = (0..query.len()).collect();
+    let ranked = rank(&query, &rows, gallery, &ranking)?;
+    let result = |ranked: centroids_core::RankedQuery| SearchResult {
+        query: query.paths()[ranked.query].clone().into(),
+        hits: ranked.hits,
+    };
+    Ok(ranked.into_iter().map(result).collect())
+}
+
+/// Writes `{query: {indices, paths, distances, pids}}`: what the reference pickles as
+/// `results.npy`, which nobody should have to unpickle, and the identities.
+///
+/// # Errors
+/// [`Error::Write`].
+pub fn write_results_json(
+    results: &[SearchResult],
+    gallery: &Embeddings,
+    file: &Path,
+) -> Result<(), Error> {
+    let entry = |result: &SearchResult| {
+        let of = |value: &dyn Fn(&Hit) -> Value| result.hits.iter().map(value).collect::<Value>();
+        let value = json!({
+            "indices": of(&|hit| hit.example.into()),
+            "paths": of(&|hit| gallery.paths()[hit.example].as_str().into()),
+            "distances": of(&|hit| hit.distance.into()),
+            "pids": of(&|hit| pid_name(gallery, hit.pid).into()),
         });
-    }
-    let paths: Arc<[PathBuf]> = images.into();
-    let embedded = model
-        .embedder
-        .embed(paths, model.experiment.embed_options(), &mut |_| ControlFlow::Continue(()));
-    if let Some((_, error)) = embedded.failures.into_iter().next() {
-        return Err(error.into());
-    }
-    let SearchOptions { k, camera, unit, metric } = options;
-    images
-        .iter()
-        .zip(embedded.values.chunks_exact(embedded.dim))
-        .map(|(image, vector)| {
-            let hits = search(vector, *camera, gallery, *k, *unit, metric)?;
-            Ok(SearchResult { query: image.clone(), hits })
-        })
-        .collect()
+        (result.query.to_string_lossy().into_owned(), value)
+    };
+    let all = Value::Object(results.iter().map(entry).collect::<Map<_, _>>());
+    write_atomically(file, |out| writeln!(out, "{all}"))
+        .map_err(|source| Error::Write { path: file.to_owned(), source })
+}
+
+/// Writes `results.json` and the arrays `query_embeddings.npy` `[q, d]`, `query_paths.npy` `[q]`,
+/// `results_indices.npy`, `results_distances.npy` and `results_paths.npy` `[q, k]` into a folder;
+/// NumPy reads them without pickles. With a normalising metric the query vectors are normalised, as
+/// the reference stores them.
+///
+/// # Errors
+/// [`Error::Write`].
+pub fn write_results(
+    query: &Embeddings,
+    results: &[SearchResult],
+    gallery: &Embeddings,
+    metric: &Metric,
+    dir: &Path,
+) -> Result<(), Error> {
+    write_results_json(results, gallery, &dir.join("results.json"))?;
+    let hits = || results.iter().flat_map(|result| &result.hits);
+    let shape = [results.len(), results.first().map_or(0, |result| result.hits.len())];
+    let indices: Vec<i64> = hits().map(|hit| hit.example as i64).collect();
+    let distances: Vec<f32> = hits().map(|hit| hit.distance as f32).collect();
+    let paths: Vec<&str> = hits().map(|hit| gallery.paths()[hit.example].as_str()).collect();
+    let query_paths: Vec<&str> = query.paths().iter().map(String::as_str).collect();
+    let stored = if metric.normalize { query.to_normalized() } else { query.clone() };
+    let write = |name: &str, values, shape: &[usize]| write_npy(&dir.join(name), values, shape);
+    write("results_indices.npy", NpyValues::I64(&indices), &shape)?;
+    write("results_distances.npy", NpyValues::F32(&distances), &shape)?;
+    write("results_paths.npy", NpyValues::Text(&paths), &shape)?;
+    write("query_paths.npy", NpyValues::Text(&query_paths), &[query.len()])?;
+    let vectors = NpyValues::F32(stored.values());
+    Ok(write("query_embeddings.npy", vectors, &[query.len(), query.dim()])?)
+}
+
+/// The name of an identity, or its number.
+pub(super) fn pid_name(set: &Embeddings, pid: Pid) -> String {
+    set.pid_names().get(&pid).cloned().unwrap_or_else(|| pid.to_string())
 }

@@ -122,7 +122,7 @@ fn metrics(lines: &[Line]) -> BTreeMap<String, String> {
 /// Settings under the reference's names: `SOLVER/BASE_LR`.
 fn params(experiment: &Experiment) -> Result<Vec<(String, String)>, Error> {
     let table = toml::Table::try_from(experiment)
-        .map_err(|error| Error::Toml { reason: error.to_string() })?;
+        .map_err(|error| Error::Syntax { format: "TOML", reason: error.to_string() })?;
     let mut flat = Vec::new();
     flatten("", &table, &mut flat);
     Ok(flat)
