@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stop = AtomicBool::new(false);
     let result: Result<_, Error> = train(&experiment, Path::new(output), &stop, &mut observer);
     let (run, outcome) = result?;
-    if let Outcome::Finished(_) = outcome {
+    if let Outcome::Finished { .. } = outcome {
         println!("{}", run.best().display());
     }
     Ok(())

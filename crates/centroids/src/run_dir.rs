@@ -132,6 +132,11 @@ impl RunDir {
         if self.best().is_file() { self.best() } else { self.last() }
     }
 
+    /// `visrank/<unit>/`: pictures of the rankings, where the experiment wants them.
+    pub fn pictures(&self) -> PathBuf {
+        self.path.join("visrank")
+    }
+
     /// `evaluation.json`: the reports of the final evaluation.
     pub fn evaluation(&self) -> PathBuf {
         self.path.join("evaluation.json")

@@ -164,7 +164,7 @@ fn train(
     progress.finish();
     Ok(match result? {
         (_, Outcome::Interrupted) => None,
-        (run, Outcome::Finished(reports)) => Some((run, reports)),
+        (run, Outcome::Finished { reports, .. }) => Some((run, reports)),
     })
 }
 

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::bail;
 use centroids::Experiment;
 use centroids::core::{CameraRule, Embeddings, Preset, Report, Unit};
-use centroids::data::{DatasetSource, Layout, Split};
+use centroids::data::{DatasetSource, Layout, Split, load_all};
 use centroids::model::parse_device;
 use centroids::pipeline::{
-    Question, RankPictureOptions, UnitCost, evaluate_all, open_model, unit_costs,
+    Question, RankPictureOptions, UnitCost, evaluate_all, open_model, picture_rankings, unit_costs,
     write_rank_pictures,
 };
 use comfy_table::Table;
@@ -43,19 +43,31 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures the checkpoint at `model.pretrain_path` on the experiment's dataset.
+/// Measures the checkpoint at `model.pretrain_path` on the experiment's datasets.
 pub(crate) fn test(experiment: &Experiment, output: &Output) -> anyhow::Result<ExitCode> {
     let path = &experiment.model.pretrain_path;
     if path.as_os_str().is_empty() {
         bail!("test.only_test needs a checkpoint: name it with MODEL.PRETRAIN_PATH");
     }
     let model = open_model(path, &experiment.parse_device()?)?;
-    let dataset = experiment.source()?.load()?;
-    let query = embed_split(&model, &dataset, Split::Query, output)?;
-    let gallery = embed_split(&model, &dataset, Split::Gallery, output)?;
-    let reports = evaluate_all(&query, &gallery, &experiment.questions()?, &experiment.metric()?)?;
-    show_reports(&reports, output);
-    output.value(&json!({ "model": text(path), "results": reports }));
+    let datasets = load_all(&experiment.sources()?)?;
+    let mut results = Vec::new();
+    for dataset in &datasets {
+        let query = embed_split(&model, dataset, Split::Query, output)?;
+        let gallery = embed_split(&model, dataset, Split::Gallery, output)?;
+        let reports =
+            evaluate_all(&query, &gallery, &experiment.questions()?, &experiment.metric()?)?;
+        output.line(format!("{} on {}", path.display(), dataset.name));
+        show_reports(&reports, output);
+        if experiment.test.visualize {
+            let folder = experiment.output_dir.join("visrank").join(&dataset.name);
+            picture_rankings(experiment, &query, &gallery, &folder)?;
+            output.line(format!("pictures: {}", folder.display()));
+        }
+        results.push(json!({ "dataset": dataset.name, "results": reports }));
+    }
+    let first = results[0]["results"].clone();
+    output.value(&json!({ "model": text(path), "results": first, "datasets": results }));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,5 +1,6 @@
 //! `centroids train`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub(crate) fn run(arguments: TrainArgs, output: &Output) -> anyhow::Result<ExitC
         return go_on(folder, &stop, output);
     }
     let experiment = experiment(&arguments)?;
-    for note in &experiment.notes {
+    for note in experiment.notes.iter().chain(&experiment.device_note()) {
         output.note(format!("warning: {note}"));
     }
     experiment.check()?;
@@ -104,8 +105,12 @@ pub(crate) fn conclude(run: &RunDir, outcome: Outcome, output: &Output) -> ExitC
             say_how_to_go_on(run.path(), output);
             ExitCode::from(INTERRUPTED)
         }
-        Outcome::Finished(reports) => {
+        Outcome::Finished { reports, others } => {
             show_reports(&reports, output);
+            for (name, reports) in &others {
+                output.line(format!("on {name}:"));
+                show_reports(reports, output);
+            }
             output.line(format!("model: {}", run.model().display()));
             ExitCode::SUCCESS
         }
@@ -120,9 +125,9 @@ fn say_how_to_go_on(folder: &Path, output: &Output) {
 fn json_of(run: &RunDir, outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Interrupted => json!({ "run": text(run.path()), "interrupted": true }),
-        Outcome::Finished(reports) => json!({
+        Outcome::Finished { reports, others } => json!({
             "run": text(run.path()), "model": text(&run.model()), "interrupted": false,
-            "results": reports,
+            "results": reports, "others": others.iter().cloned().collect::<BTreeMap<_, _>>(),
         }),
     }
 }

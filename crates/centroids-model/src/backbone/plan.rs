@@ -23,6 +23,7 @@ pub(crate) struct Plan<'a> {
 
 /// A step from map to map.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "some hundred of them, for the time of an export")]
 pub(crate) enum Layer<'a> {
     /// A convolution and what follows it.
     ConvNorm(ConvNormLayer<'a>),
@@ -50,6 +51,7 @@ pub(crate) struct ConvNormLayer<'a> {
 
 /// What normalises the output of a convolution.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "some hundred of them, for the time of an export")]
 pub(crate) enum Norm<'a> {
     /// Every channel by its running statistics.
     Batch(&'a BatchNorm),

@@ -137,6 +137,13 @@ impl Experiment {
             .map_err(|error| Error::Syntax { format: "TOML", reason: error.to_string() })
     }
 
+    /// What is asked for but not done on the chosen device.
+    pub fn device_note(&self) -> Option<String> {
+        let cpu = self.device.split(':').next() == Some("cpu");
+        (self.use_mixed_precision && cpu)
+            .then(|| "use_mixed_precision has no effect: the cpu computes in f32".to_owned())
+    }
+
     fn overlaid(mut self, table: &toml::Table) -> Result<Experiment, Error> {
         let mut notes = std::mem::take(&mut self.notes);
         let wrong = |reason: String| Error::Syntax { format: "TOML", reason };

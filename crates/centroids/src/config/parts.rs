@@ -54,18 +54,42 @@ impl Experiment {
     /// # Errors
     /// No `datasets.root_dir`, an unknown layout, or one that is not recognised.
     pub fn source(&self) -> Result<DatasetSource, Error> {
-        let section = &self.datasets;
-        if section.root_dir.as_os_str().is_empty() {
+        Ok(self.sources()?.remove(0))
+    }
+
+    /// Where the images of all datasets are, of which the first is tested during training.
+    ///
+    /// # Errors
+    /// As [`Experiment::source`].
+    pub fn sources(&self) -> Result<Vec<DatasetSource>, Error> {
+        if self.datasets.root_dir.as_os_str().is_empty() {
             return Err(setting("datasets.root_dir", "", "say where the images are"));
         }
-        let layout = match section.names.as_str() {
+        let of_name = |name| self.source_named(str::trim(name));
+        let sources: Vec<_> =
+            self.datasets.names.split(',').map(of_name).collect::<Result<_, _>>()?;
+        let annotated = sources.iter().any(|source| source.layout == Layout::Coco);
+        let json = &self.datasets.json_train_path;
+        if !annotated && !json.as_os_str().is_empty() {
+            let reason =
+                "only layout `coco` has annotations; name it in datasets.names, or leave this out";
+            return Err(setting("datasets.json_train_path", json.display(), reason));
+        }
+        Ok(sources)
+    }
+
+    fn source_named(&self, name: &str) -> Result<DatasetSource, Error> {
+        let section = &self.datasets;
+        let layout = match name {
             "" => Layout::detect(&section.root_dir)?,
             name => name.parse()?,
         };
-        let pattern = &section.camera_pattern;
+        let (pattern, json) = (&section.camera_pattern, &section.json_train_path);
+        let annotated = layout == Layout::Coco && !json.as_os_str().is_empty();
         Ok(DatasetSource {
             camera_pattern: (!pattern.is_empty()).then(|| pattern.clone()),
             holdout: fraction("datasets.holdout", section.holdout)?,
+            json_train_path: annotated.then(|| json.clone()),
             ..DatasetSource::new(layout, &section.root_dir)
         })
     }

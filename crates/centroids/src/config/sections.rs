@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// `[model]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelSection {
-    /// `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152`, `mobilenet_v2`
+    /// `resnet18`, `34`, `50`, `101`, `152`, `resnet50_ibn_a`, `resnet101_ibn_a`, `mobilenet_v2`
     pub name: String,
     /// ResNets: stride of the last stage, 1 or 2.
     pub last_stride: usize,

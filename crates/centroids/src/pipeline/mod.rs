@@ -18,7 +18,7 @@ pub use embedding_speed::{EmbeddingSpeed, time_embedding};
 pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};
 pub use model_file::{ModelFile, open_model, weights_file};
 pub use performance::{TrainingSpeed, WARM_UP_STEPS, measure_training};
-pub use rank_pictures::{RankPictureOptions, RankPictures, write_rank_pictures};
+pub use rank_pictures::{RankPictureOptions, RankPictures, picture_rankings, write_rank_pictures};
 pub use repeat::{Repeats, SUMMARY_RANKS, Spread, Summary, summarize};
 pub use search::{
     SearchOptions, SearchResult, check_model, embed_queries, search_embeddings, search_images,

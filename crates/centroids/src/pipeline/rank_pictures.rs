@@ -10,10 +10,10 @@ use centroids_core::{
 use centroids_data::{RankHit, RankPainter, RankRow, write_png};
 use rayon::prelude::*;
 
-use super::Unreadable;
 use super::rank_page::page;
 use super::search::pid_name;
-use crate::Error;
+use super::{Question, Unreadable};
+use crate::{Error, Experiment};
 
 /// How many pictures, how large, and where.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +97,33 @@ pub fn write_rank_pictures(
     write_atomically(&index, |out| out.write_all(html.as_bytes()))
         .map_err(|source| Error::Write { path: index.clone(), source })?;
     Ok(RankPictures { index, queries: rows.len(), missing })
+}
+
+/// Draws the rankings of images and of centroids that an experiment evaluates, as its `[test]` section
+/// wants them, into `folder/instance` and `folder/centroid`.
+///
+/// # Errors
+/// As [`write_rank_pictures`].
+pub fn picture_rankings(
+    experiment: &Experiment,
+    query: &Embeddings,
+    gallery: &Embeddings,
+    folder: &Path,
+) -> Result<(), Error> {
+    let test = &experiment.test;
+    for question in experiment.questions()? {
+        let Question::Protocol(unit @ (Unit::Instance | Unit::Centroid), cameras) = question else {
+            continue;
+        };
+        let options = RankPictureOptions {
+            dir: &folder.join(unit.name()),
+            topk: test.visualize_topk,
+            max_queries: test.visualize_max_number,
+            size: experiment.input.size_test,
+        };
+        write_rank_pictures(query, gallery, unit, cameras, &experiment.metric()?, &options)?;
+    }
+    Ok(())
 }
 
 fn rank_row(ranked: &RankedQuery, query: &Embeddings, gallery: &Embeddings, unit: Unit) -> RankRow {

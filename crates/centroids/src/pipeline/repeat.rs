@@ -153,7 +153,7 @@ pub fn summarize(runs: &[(RunDir, Outcome)]) -> Vec<Summary> {
     let finished: Vec<&[Report]> = runs
         .iter()
         .filter_map(|(_, outcome)| match outcome {
-            Outcome::Finished(reports) => Some(reports.as_slice()),
+            Outcome::Finished { reports, .. } => Some(reports.as_slice()),
             Outcome::Interrupted => None,
         })
         .collect();

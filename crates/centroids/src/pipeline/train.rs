@@ -7,18 +7,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use centroids_core::{CamId, CameraRule, Pid, Report};
-use centroids_data::{Dataset, ImageRecord, Split};
+use centroids_data::{Dataset, ImageRecord, Split, load_all};
 use centroids_model::weights::{BackboneImport, StateDict};
 use centroids_model::{Checkpoint, EpochEnd, EpochMetrics, StepReport, Trainer};
+use serde_json::json;
 
-use super::{embed_records, evaluate_all};
+use super::{embed_records, evaluate_all, picture_rankings};
 use crate::{Error, Experiment, RunDir};
 
 /// How a training came to its end.
 #[derive(Debug)]
 pub enum Outcome {
-    /// All epochs are done; the reports of the final model (none without query and gallery).
-    Finished(Vec<Report>),
+    /// All epochs are done.
+    Finished {
+        /// The final model's figures on the first dataset (none without query and gallery).
+        reports: Vec<Report>,
+        /// Those on the other datasets that it was trained on, by name.
+        others: Vec<(String, Vec<Report>)>,
+    },
     /// Stopped on request; everything is saved.
     Interrupted,
 }
@@ -86,12 +92,16 @@ pub fn train(
     observer: &mut Observer<'_>,
 ) -> Result<(RunDir, Outcome), Error> {
     experiment.check()?;
-    let dataset = experiment.source()?.load()?;
-    check_queries(&dataset, experiment.cameras()?)?;
+    let datasets = load_all(&experiment.sources()?)?;
+    for dataset in &datasets {
+        check_queries(dataset, experiment.cameras()?)?;
+    }
+    let dataset = Dataset::join(&datasets);
     let trainer = beginning(experiment, &dataset, observer)?;
     let run = RunDir::create(output_dir)?;
     let _lock = run.lock()?;
-    let mut training = Training { experiment, run, dataset, trainer, observer };
+    let others = others(datasets);
+    let mut training = Training { experiment, run, dataset, others, trainer, observer };
     training.save(&training.run.last())?;
     training.run.begin(experiment)?;
     let outcome = training.go(stop)?;
@@ -111,13 +121,15 @@ pub fn resume(
     let _lock = run.lock()?;
     let experiment = Experiment::read(&run.config())?;
     experiment.check()?;
-    let dataset = experiment.source()?.load()?;
+    let datasets = load_all(&experiment.sources()?)?;
+    let dataset = Dataset::join(&datasets);
     let device = experiment.parse_device()?;
     let checkpoint = Checkpoint::load(&run.last())?;
     let records = train_records(&dataset)?;
     let trainer = Trainer::resume(experiment.train_config()?, records, &device, &checkpoint)?;
     run.forget_from(checkpoint.position.epoch)?;
-    let mut training = Training { experiment: &experiment, run, dataset, trainer, observer };
+    let (experiment, others) = (&experiment, others(datasets));
+    let mut training = Training { experiment, run, dataset, others, trainer, observer };
     let outcome = training.go(stop)?;
     Ok((training.run, outcome))
 }
@@ -131,9 +143,9 @@ pub fn untrained(
     stop: &AtomicBool,
     observer: &mut Observer<'_>,
 ) -> Result<Vec<Report>, Error> {
-    let dataset = experiment.source()?.load()?;
+    let dataset = Dataset::join(&load_all(&experiment.sources()?)?);
     let trainer = beginning(experiment, &dataset, observer)?;
-    reports(experiment, &dataset, &trainer, stop, observer)
+    reports(experiment, &dataset, &trainer, stop, observer, None)
 }
 
 /// A trainer before its first step, with random or pretrained weights.
@@ -149,6 +161,17 @@ pub(super) fn beginning(
         observer(TrainEvent::Pretrained(&import));
     }
     Ok(trainer)
+}
+
+/// The datasets but the first that can be tested.
+fn others(mut datasets: Vec<Dataset>) -> Vec<Dataset> {
+    datasets.remove(0);
+    datasets.retain(testable);
+    datasets
+}
+
+fn testable(dataset: &Dataset) -> bool {
+    !dataset.query.is_empty() && !dataset.gallery.is_empty()
 }
 
 fn train_records(dataset: &Dataset) -> Result<Vec<ImageRecord>, Error> {
@@ -188,6 +211,7 @@ struct Training<'a, 'o> {
     experiment: &'a Experiment,
     run: RunDir,
     dataset: Dataset,
+    others: Vec<Dataset>,
     trainer: Trainer,
     observer: &'a mut Observer<'o>,
 }
@@ -243,15 +267,11 @@ impl Training<'_, '_> {
         let done = self.trainer.epoch();
         let period = self.experiment.solver.eval_period;
         let due = self.trainer.finished() || (period > 0 && done.is_multiple_of(period));
-        Ok(self.can_evaluate()
+        Ok(testable(&self.dataset)
             && self.trainer.between_epochs()
             && done > 0
             && due
             && !self.run.evaluated(done - 1)?)
-    }
-
-    fn can_evaluate(&self) -> bool {
-        !self.dataset.query.is_empty() && !self.dataset.gallery.is_empty()
     }
 
     fn evaluate(&mut self, stop: &AtomicBool) -> Result<Vec<Report>, Error> {
@@ -270,19 +290,33 @@ impl Training<'_, '_> {
     }
 
     fn reports(&mut self, stop: &AtomicBool) -> Result<Vec<Report>, Error> {
-        reports(self.experiment, &self.dataset, &self.trainer, stop, self.observer)
+        let (experiment, dataset) = (self.experiment, &self.dataset);
+        let last = experiment.test.visualize && self.trainer.finished();
+        let pictures = last.then(|| self.run.pictures());
+        reports(experiment, dataset, &self.trainer, stop, self.observer, pictures.as_deref())
     }
 
     /// A run that was finished before is evaluated once more, for there are no reports at hand.
     fn finish(&mut self, mut reports: Vec<Report>, stop: &AtomicBool) -> Result<Outcome, Error> {
-        if reports.is_empty() && self.can_evaluate() {
+        if reports.is_empty() && testable(&self.dataset) {
             reports = self.reports(stop)?;
         }
+        let mut others = Vec::new();
+        for dataset in &self.others {
+            let reports =
+                self::reports(self.experiment, dataset, &self.trainer, stop, self.observer, None)?;
+            others.push((dataset.name.clone(), reports));
+        }
         if !reports.is_empty() {
-            let value = serde_json::json!({ "results": reports });
+            let of_others: serde_json::Map<_, _> =
+                others.iter().map(|(name, reports)| (name.clone(), json!(reports))).collect();
+            let mut value = json!({ "results": reports });
+            if !of_others.is_empty() {
+                value["others"] = of_others.into();
+            }
             self.run.write_json(&self.run.evaluation(), &value)?;
         }
-        Ok(Outcome::Finished(reports))
+        Ok(Outcome::Finished { reports, others })
     }
 
     fn save(&self, path: &Path) -> Result<(), Error> {
@@ -290,13 +324,15 @@ impl Training<'_, '_> {
     }
 }
 
-/// Instance, nearest and centroid reports of the current weights.
+/// Instance, nearest and centroid reports of the current weights, and pictures of the rankings if
+/// there is a folder for them.
 fn reports(
     experiment: &Experiment,
     dataset: &Dataset,
     trainer: &Trainer,
     stop: &AtomicBool,
     observer: &mut Observer<'_>,
+    pictures: Option<&Path>,
 ) -> Result<Vec<Report>, Error> {
     let embedder = trainer.embedder();
     let total = dataset.query.len() + dataset.gallery.len();
@@ -319,5 +355,8 @@ fn reports(
     };
     let query = embed(Split::Query, 0)?;
     let gallery = embed(Split::Gallery, dataset.query.len())?;
+    if let Some(folder) = pictures {
+        picture_rankings(experiment, &query, &gallery, folder)?;
+    }
     evaluate_all(&query, &gallery, &experiment.questions()?, &experiment.metric()?)
 }
