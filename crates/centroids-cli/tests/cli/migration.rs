@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use centroids::Experiment;
 use serde_json::Value;
 
-use crate::catalogue::{Shared, TINY, centroids, everything, json};
+use crate::catalogue::{Shared, TINY, centroids, everything, json, synth, train_command};
 
 /// The keys of the reference's files, with the sizes of a test.
 const YAML: &str = "\
@@ -28,6 +28,9 @@ SOLVER:
 USE_MIXED_PRECISION: False
 REPRODUCIBLE_NUM_RUNS: 2
 ";
+
+/// Pictures of the first two queries.
+const PICTURES: [&str; 4] = ["TEST.VISUALIZE", "yes", "TEST.VISUALIZE_MAX_NUMBER", "2"];
 
 /// `centroids train` with the reference's words.
 fn of_the_reference(folder: &Path, more: &[&str]) -> assert_cmd::Command {
@@ -136,4 +139,29 @@ fn every_configuration_of_the_repository_is_sound() {
         experiment.check().unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         assert!(experiment.notes.is_empty(), "{}: {:?}", file.display(), experiment.notes);
     }
+}
+
+#[test]
+fn several_datasets_train_together_and_each_is_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["market1501", "DukeMTMC-reID"] {
+        synth(&folder.path().join(name));
+    }
+    let run = folder.path().join("run");
+    let names = ["DATASETS.NAMES", "('market1501', 'DukeMTMC-reID')", "SOLVER.MAX_EPOCHS", "1"];
+    let mut command = train_command(folder.path(), &run, &[&names[..], &PICTURES].concat());
+    let output = command.arg("--json").assert().success().get_output().clone();
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("of 16 identities"), "8 of each: {said}");
+    // Both catalogues are the same pictures.
+    assert_eq!(result["results"], result["others"]["dukemtmcreid"]);
+    assert_eq!(result["results"].as_array().unwrap().len(), 3);
+    for unit in ["instance", "centroid"] {
+        let pictures = everything(&run.join("visrank").join(unit));
+        assert_eq!(pictures.len(), 3, "two queries and the page: {pictures:?}");
+    }
+    let mut annotated = train_command(folder.path(), &run, &["DATASETS.JSON_TRAIN_PATH", "x.json"]);
+    let said = annotated.assert().code(1).get_output().stderr.clone();
+    assert!(String::from_utf8(said).unwrap().contains("datasets.json_train_path"));
 }
