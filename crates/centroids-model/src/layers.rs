@@ -6,7 +6,7 @@
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 
-use crate::kernels::{self, Convolution, FoldedCache, Frozen, Measured, Normalization};
+use crate::kernels::{self, Convolution, FoldedCache, Frozen, Normalization};
 pub use crate::kernels::{Activation, Residual};
 
 /// Whether batch norms use the batch (and update their running statistics) or the running
@@ -49,7 +49,7 @@ pub fn conv_norm(
     };
     match mode {
         Mode::Train => {
-            let y = kernels::conv2d_measured(x, weight, how, begin.as_ref());
+            let y = kernels::conv2d(x, weight, how, begin.as_ref());
             norm.train(y, shortcut.map(|shortcut| (shortcut, end.as_ref())), activation)
         }
         Mode::Eval => kernels::conv_frozen_batch_norm(
@@ -151,7 +151,7 @@ impl BatchNorm {
     /// running ones: `[n, c, h, w]` → `[n, c, h, w]`.
     fn train(
         &self,
-        x: Measured,
+        x: Tensor<4>,
         shortcut: Option<(Tensor<4>, Option<&Residual>)>,
         activation: Activation,
     ) -> Tensor<4> {
@@ -179,7 +179,7 @@ impl BatchNorm {
     /// `activation(norm(x))`: `[n, c, h, w]` → `[n, c, h, w]`.
     pub fn forward(&self, x: Tensor<4>, activation: Activation, mode: Mode) -> Tensor<4> {
         match mode {
-            Mode::Train => self.train(x.into(), None, activation),
+            Mode::Train => self.train(x, None, activation),
             Mode::Eval => {
                 activation.apply(kernels::frozen_batch_norm(x, self.frozen(), Self::EPSILON))
             }

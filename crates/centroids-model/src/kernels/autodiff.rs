@@ -15,7 +15,6 @@ use super::channels_last::ChannelsLast;
 use super::conv_shape::ConvShape;
 use super::extension::{conv_shape, convolve, normalize};
 use super::lanes::Isa;
-use super::moments::MomentsLink;
 use super::norm::{self, Affine, Statistics};
 use super::profile::{measure, measure_conv};
 use super::storage::{dims, tensor};
@@ -91,9 +90,9 @@ impl Backward<Flex, 2> for Conv2d {
 pub(super) fn conv2d<C: CheckpointStrategy>(
     x: Tensor,
     weight: Tensor,
-    (convolution, residual, link): (Convolution, Option<Residual>, Option<MomentsLink>),
+    (convolution, residual): (Convolution, Option<Residual>),
 ) -> Tensor {
-    let output = convolve(x.primitive(), weight.primitive(), convolution, link.as_ref());
+    let output = convolve(x.primitive(), weight.primitive(), convolution);
     match Conv2d.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
             if let Some(residual) = residual.as_ref().filter(|_| x.is_tracked()) {
@@ -172,9 +171,9 @@ pub(super) fn norm<C: CheckpointStrategy>(
     x: Tensor,
     gamma: Tensor,
     beta: Tensor,
-    how: (Normalization, Option<MomentsLink>),
+    how: Normalization,
 ) -> (Tensor, Tensor, Tensor) {
-    norm_of::<C, 3>([&x, &gamma, &beta], how, None)
+    norm_of::<C, 3>([&x, &gamma, &beta], (how, None))
 }
 
 pub(super) fn norm_shortcut<C: CheckpointStrategy>(
@@ -182,30 +181,27 @@ pub(super) fn norm_shortcut<C: CheckpointStrategy>(
     gamma: Tensor,
     beta: Tensor,
     shortcut: Tensor,
-    how: (Normalization, Option<MomentsLink>),
-    residual: Option<Residual>,
+    how: (Normalization, Option<Residual>),
 ) -> (Tensor, Tensor, Tensor) {
-    norm_of::<C, 4>([&x, &gamma, &beta, &shortcut], how, residual)
+    norm_of::<C, 4>([&x, &gamma, &beta, &shortcut], how)
 }
 
 /// Result, mean and variance of (x, gamma, beta) or (x, gamma, beta, shortcut); the last two are
 /// outside the graph.
 fn norm_of<C: CheckpointStrategy, const N: usize>(
     inputs: [&Tensor; N],
-    how: (Normalization, Option<MomentsLink>),
-    residual: Option<Residual>,
+    (how, residual): (Normalization, Option<Residual>),
 ) -> (Tensor, Tensor, Tensor) {
     let [x, gamma, beta] = [0, 1, 2].map(|i| inputs[i].primitive());
     let shortcut = inputs.get(3).map(|shortcut| shortcut.primitive());
-    let (result, statistics) = normalize(&ChannelsLast::of(x), [gamma, beta], shortcut, &how);
+    let (result, statistics) = normalize(&ChannelsLast::of(x), [gamma, beta], shortcut, how);
     let [mean, variance] = statistics.tensors().map(Tensor::new);
     let result = result.into_tensor();
     let output = match Norm.prepare::<C>(inputs.map(Tensor::node)).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
             let [x, gamma, beta] = [0, 1, 2].map(|i| prep.checkpoint(inputs[i]));
             let kept = shortcut.map(|_| result.clone());
-            let state =
-                NormState { x, gamma, beta, statistics, how: how.0, result: kept, residual };
+            let state = NormState { x, gamma, beta, statistics, how, result: kept, residual };
             prep.finish(state, result)
         }
         OpsKind::UnTracked(prep) => prep.finish(result),

@@ -9,15 +9,14 @@ use rayon::prelude::*;
 
 use super::channels_last::ChannelsLast;
 use super::conv_shape::{ConvShape, GradientWindow};
-use super::correlate::{Destination, Target};
-use super::epilogue::After;
+use super::correlate::{Destination, Target, correlate};
+use super::epilogue::Epilogue;
 use super::gemm::Packed;
 use super::lanes::Isa;
-use super::moments::{Leaves, Moments};
 use super::storage::{CHUNK, Output, SharedOutput, tensor};
 use super::weight_view::WeightView;
 use super::window::Window;
-use super::{conv_weight, correlate, depthwise, winograd, winograd_weight};
+use super::{conv_weight, depthwise, winograd, winograd_weight};
 
 /// A weight prepared for the forward pass.
 pub(super) enum Prepared {
@@ -62,45 +61,16 @@ pub(super) fn forward(
     shape: &ConvShape,
     images: &[f32],
     weight: &Prepared,
-    after: After<'_>,
+    epilogue: Option<&Epilogue<'_>>,
 ) -> Vec<f32> {
     let mut output = Output::new(shape.pixels_out() * shape.channels_out);
     let target = Target::every_pixel(shape.size_out);
     let destination = Destination { output: output.share(), target, accumulate: false };
     // SAFETY: the output holds the results, and nobody else reaches it.
     unsafe {
-        run(isa, (images, shape.batch), &shape.window(), weight, destination, after);
+        run(isa, (images, shape.batch), &shape.window(), weight, destination, epilogue);
         output.into_values()
     }
-}
-
-/// [`forward`], and the moments of the result's channels.
-pub(super) fn forward_measured(
-    isa: Isa,
-    shape: &ConvShape,
-    images: &[f32],
-    weight: &Prepared,
-) -> (Vec<f32>, Moments) {
-    let (window, pixels) = (shape.window(), shape.pixels_out());
-    let tiles = winograd::Tiles::new(&window, shape.batch);
-    let (units, size) = match weight {
-        Prepared::Direct(_) => (pixels, correlate::leaf_size(isa, pixels)),
-        Prepared::Winograd(_) => (tiles.count, winograd::leaf_size(isa)),
-        Prepared::Depthwise(_) => (pixels, depthwise::LEAF),
-    };
-    let mut leaves = Leaves::new(units, size, shape.channels_out);
-    let output = forward(isa, shape, images, weight, After::Measure(leaves.share()));
-    let pixels = |leaf: usize| {
-        let units = leaf * size..((leaf + 1) * size).min(units);
-        match weight {
-            Prepared::Winograd(_) => {
-                units.map(|tile| tiles.results(tile).iter().flatten().count()).sum()
-            }
-            _ => units.len(),
-        }
-    };
-    // SAFETY: `forward` measures the leaves that these sizes make.
-    (output, unsafe { leaves.merge(pixels) })
 }
 
 /// Applies a prepared weight at every position of a window.
@@ -113,19 +83,19 @@ unsafe fn run(
     window: &Window,
     weight: &Prepared,
     destination: Destination<'_>,
-    after: After<'_>,
+    epilogue: Option<&Epilogue<'_>>,
 ) {
     // SAFETY: passed on to the caller.
     unsafe {
         match weight {
             Prepared::Direct(weight) => {
-                correlate::correlate(isa, images, window, weight, destination, after);
+                correlate(isa, images, window, weight, destination, epilogue);
             }
             Prepared::Winograd(kernels) => {
-                winograd::correlate(isa, images, window, kernels, destination, after);
+                winograd::correlate(isa, images, window, kernels, destination, epilogue);
             }
             Prepared::Depthwise(weight) => {
-                depthwise::correlate(isa, images, window, weight, destination, after);
+                depthwise::correlate(isa, images, window, weight, destination, epilogue);
             }
         }
     }
@@ -182,7 +152,7 @@ impl Gradient<'_> {
             let destination = Destination { output, target: part.target, accumulate };
             let images = (self.gradient.values(), self.shape.batch);
             // SAFETY: passed on to the caller.
-            unsafe { run(self.isa, images, &part.window, &weight, destination, After::Nothing) };
+            unsafe { run(self.isa, images, &part.window, &weight, destination, None) };
         }
     }
 
@@ -252,7 +222,6 @@ mod tests {
 
     use super::super::channels_last::ChannelsLast;
     use super::super::conv_shape::ConvShape;
-    use super::super::epilogue::After;
     use super::super::lanes::Isa;
     use super::super::storage::tensor;
     use super::super::testing::{assert_close, elements, random, values};
@@ -474,7 +443,7 @@ mod tests {
                 let prepared = prepare(isa, &shape, &weight, false, None);
                 let dw = weight_gradient(isa, &shape, &images, &gradient, false);
                 let actual = [
-                    forward(isa, &shape, &x, &prepared, After::Nothing),
+                    forward(isa, &shape, &x, &prepared, None),
                     image_gradient(isa, &shape, (&weights, false), &gradient, None)
                         .values()
                         .to_vec(),

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::epilogue::After;
+use super::epilogue::Epilogue;
 use super::gemm::{Multiply, Packed, depth_blocks, even_block};
 use super::lanes::{Isa, ROW, Rows, tile_size};
 use super::storage::{SharedOutput, with_scratch};
@@ -13,13 +13,6 @@ use super::window::{Position, Window};
 
 /// Rows of a block: what stays near the core while all columns are computed (about 250 KiB).
 const BLOCK_ROWS: usize = 224;
-
-/// Pixels of a leaf of the moments of `pixels` results: whole tiles, about 128 leaves of few pixels
-/// or more of many.
-pub(super) fn leaf_size(isa: Isa, pixels: usize) -> usize {
-    let [mr, _] = tile_size(isa);
-    ((pixels / 128).min(64) / mr).max(1) * mr
-}
 
 /// Where the position (y, x) of a window lies in the output `[n, h, w, channels]`.
 #[derive(Clone, Copy, Debug)]
@@ -68,17 +61,16 @@ pub(super) unsafe fn correlate(
     window: &Window,
     weight: &Packed,
     destination: Destination<'_>,
-    after: After<'_>,
+    epilogue: Option<&Epilogue<'_>>,
 ) {
     let [mr, _] = tile_size(isa);
     let rows = batch * window.positions();
-    let unit = if let After::Measure(leaves) = after { leaves.size } else { mr };
-    let block = even_block(rows, BLOCK_ROWS, unit);
+    let block = even_block(rows, BLOCK_ROWS, mr);
     let blocks = rows.div_ceil(block);
     let groups = weight.column_groups(rayon::current_num_threads().div_ceil(blocks));
     (0..blocks * groups.len()).into_par_iter().with_max_len(1).for_each(|task| {
         let (first, columns) = (task / groups.len() * block, &groups[task % groups.len()]);
-        let part = Part { isa, images, window, weight, destination, after };
+        let part = Part { isa, images, window, weight, destination, epilogue };
         // SAFETY: parts share no element of the output, for which the caller answers.
         unsafe { part.run(first..(first + block).min(rows), columns) };
     });
@@ -90,7 +82,7 @@ struct Part<'a> {
     window: &'a Window,
     weight: &'a Packed,
     destination: Destination<'a>,
-    after: After<'a>,
+    epilogue: Option<&'a Epilogue<'a>>,
 }
 
 impl Part<'_> {
@@ -103,8 +95,6 @@ impl Part<'_> {
         let rows: Vec<*mut f32> =
             pixels.iter().map(|pixel| output.pointer(pixel * channels)).collect();
         let panels = positions.len().next_multiple_of(mr) * ROW;
-        let leaf =
-            if let After::Measure(leaves) = self.after { positions.start / leaves.size } else { 0 };
         with_scratch([panels, 0], |a, _| {
             for (block, depth) in depth_blocks(self.weight.k) {
                 self.pack(positions.clone(), depth.clone(), a);
@@ -116,7 +106,7 @@ impl Part<'_> {
                     rows: &rows,
                     columns: columns.clone(),
                     accumulate: accumulate || block > 0,
-                    finish: last.then_some((self.after, &*pixels, leaf)),
+                    finish: self.epilogue.filter(|_| last).map(|epilogue| (epilogue, &*pixels)),
                 };
                 // SAFETY: the rows are pixels of the output, for which the caller answers.
                 unsafe { multiply.run_on(self.isa) };

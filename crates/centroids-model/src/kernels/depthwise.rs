@@ -1,19 +1,15 @@
 //! Convolution of every channel with a kernel of its own.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use super::conv_shape::ConvShape;
 use super::correlate::Destination;
-use super::epilogue::{After, Pixels};
+use super::epilogue::Epilogue;
 use super::lanes::{Isa, Lanes, Task, dispatch};
 use super::storage::{filled, written};
 use super::window::{Position, Window};
 
-/// Positions of one task, and of a leaf of the moments: what stays near the core.
-pub(super) const LEAF: usize = 64;
-/// Positions of a sum of the weight's gradient, at least.
+/// Positions of one task.
 const BLOCK: usize = 256;
 
 /// Some taps of weight `[c, 1, kh, kw]`, in the order given: `[taps, c]`.
@@ -50,24 +46,31 @@ pub(super) unsafe fn correlate(
     (images, batch): (&[f32], usize),
     window: &Window,
     weight: &[f32],
-    destination: Destination<'_>,
-    after: After<'_>,
+    Destination { output, target, accumulate }: Destination<'_>,
+    epilogue: Option<&Epilogue<'_>>,
 ) {
     let positions = batch * window.positions();
-    (0..positions.div_ceil(LEAF)).into_par_iter().for_each(|leaf| {
-        let range = leaf * LEAF..(leaf * LEAF + LEAF).min(positions);
-        dispatch(isa, Products { images, window, weight, range, destination, after });
+    (0..positions.div_ceil(BLOCK)).into_par_iter().for_each(|block| {
+        let range = block * BLOCK..(block * BLOCK + BLOCK).min(positions);
+        for position in window.walk(range) {
+            let pixel = target.pixel(position);
+            // SAFETY: the pixel belongs to this position, and the caller answers for the output.
+            let values = unsafe { output.slice(pixel * window.channels, window.channels) };
+            // SAFETY: what is added to has been written.
+            let sums = if accumulate { unsafe { written(values) } } else { filled(values, 0.0) };
+            let after = epilogue.map(|epilogue| (epilogue, pixel));
+            dispatch(isa, Products { images, window, weight, position, sums, after });
+        }
     });
 }
 
-/// The products of a leaf.
 struct Products<'a> {
     images: &'a [f32],
     window: &'a Window,
     weight: &'a [f32],
-    range: Range<usize>,
-    destination: Destination<'a>,
-    after: After<'a>,
+    position: Position,
+    sums: &'a mut [f32],
+    after: Option<(&'a Epilogue<'a>, usize)>,
 }
 
 impl Task for Products<'_> {
@@ -75,36 +78,17 @@ impl Task for Products<'_> {
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let Destination { output, target, accumulate } = self.destination;
-        let (channels, leaf) = (self.window.channels, self.range.start / LEAF);
-        let mut pixels = Vec::with_capacity(LEAF);
-        for position in self.window.walk(self.range.clone()) {
-            let pixel = target.pixel(position);
-            // SAFETY: the pixel belongs to this position, and the caller answers for the output.
-            let values = unsafe { output.slice(pixel * channels, channels) };
-            // SAFETY: what is added to has been written.
-            let sums = if accumulate { unsafe { written(values) } } else { filled(values, 0.0) };
-            self.sum(position, sums);
-            pixels.push(pixel);
-        }
-        let rows: Vec<*mut f32> =
-            pixels.iter().map(|pixel| output.pointer(pixel * channels)).collect();
-        let pixels = Pixels { numbers: &pixels, rows: &rows, leaf };
-        // SAFETY: the rows are all channels of the pixels.
-        unsafe { self.after.apply::<V>(pixels, 0..channels) };
-    }
-}
-
-impl Products<'_> {
-    #[inline(always)]
-    fn sum(&self, position: Position, sums: &mut [f32]) {
-        let channels = sums.len();
-        for (tap, offset) in taps(self.window, position) {
+        let channels = self.sums.len();
+        for (tap, offset) in taps(self.window, self.position) {
             let pixel = &self.images[offset..][..channels];
             let weight = &self.weight[tap * channels..][..channels];
-            for ((sum, pixel), weight) in sums.iter_mut().zip(pixel).zip(weight) {
+            for ((sum, pixel), weight) in self.sums.iter_mut().zip(pixel).zip(weight) {
                 *sum += pixel * weight;
             }
+        }
+        if let Some((epilogue, pixel)) = self.after {
+            // SAFETY: the sums are all channels of the pixel.
+            unsafe { epilogue.apply_row::<V>(pixel, 0..channels, self.sums.as_mut_ptr()) };
         }
     }
 }
@@ -119,7 +103,11 @@ pub(super) fn weight_gradient(isa: Isa, images: &[f32], window: &Window, dz: &[f
         .map(|part| {
             let mut sums = vec![0.0f32; len];
             let range = part * block..(part * block + block).min(positions);
-            dispatch(isa, WeightProducts { images, window, range, dz, sums: &mut sums });
+            for (position, dz) in
+                window.walk(range.clone()).zip(dz[range.start * channels..].chunks_exact(channels))
+            {
+                dispatch(isa, WeightProducts { images, window, position, dz, sums: &mut sums });
+            }
             sums
         })
         .collect();
@@ -131,11 +119,10 @@ pub(super) fn weight_gradient(isa: Isa, images: &[f32], window: &Window, dz: &[f
     (0..len).map(total).collect()
 }
 
-/// The sums of a block.
 struct WeightProducts<'a> {
     images: &'a [f32],
     window: &'a Window,
-    range: Range<usize>,
+    position: Position,
     dz: &'a [f32],
     /// `[taps, c]`
     sums: &'a mut [f32],
@@ -146,15 +133,12 @@ impl Task for WeightProducts<'_> {
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let channels = self.window.channels;
-        let gradients = self.dz[self.range.start * channels..].chunks_exact(channels);
-        for (position, dz) in self.window.walk(self.range).zip(gradients) {
-            for (tap, offset) in taps(self.window, position) {
-                let pixel = &self.images[offset..][..channels];
-                let sums = &mut self.sums[tap * channels..][..channels];
-                for ((sum, pixel), dz) in sums.iter_mut().zip(pixel).zip(dz) {
-                    *sum += pixel * dz;
-                }
+        let channels = self.dz.len();
+        for (tap, offset) in taps(self.window, self.position) {
+            let pixel = &self.images[offset..][..channels];
+            let sums = &mut self.sums[tap * channels..][..channels];
+            for ((sum, pixel), dz) in sums.iter_mut().zip(pixel).zip(self.dz) {
+                *sum += pixel * dz;
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::lanes::Lanes;
-use super::moments::SharedLeaves;
 
 /// What follows a batch norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,50 +41,6 @@ impl Activation {
             Activation::Identity => true,
             Activation::Relu => !(y <= 0.0),
             Activation::Relu6 => (y > 0.0 && y < 6.0) || y.is_nan(),
-        }
-    }
-}
-
-/// What is done with results while they are near the core.
-#[derive(Clone, Copy)]
-pub(super) enum After<'a> {
-    Nothing,
-    Finish(&'a Epilogue<'a>),
-    Measure(SharedLeaves<'a>),
-}
-
-/// Pixels of a result: the number of each, where each starts, and the leaf that the first begins.
-#[derive(Clone, Copy)]
-pub(super) struct Pixels<'a> {
-    pub(super) numbers: &'a [usize],
-    pub(super) rows: &'a [*mut f32],
-    pub(super) leaf: usize,
-}
-
-impl After<'_> {
-    /// Does it to some channels of some pixels, all of a leaf or of several.
-    ///
-    /// # Safety
-    /// The rows must be valid for the channels and reached by no one else, and the machine have the
-    /// unit of `V`.
-    #[inline(always)]
-    pub(super) unsafe fn apply<V: Lanes>(self, pixels: Pixels<'_>, channels: Range<usize>) {
-        let Pixels { numbers, rows, leaf } = pixels;
-        // SAFETY: passed on to the caller.
-        unsafe {
-            match self {
-                After::Nothing => {}
-                After::Finish(epilogue) => {
-                    for (pixel, row) in numbers.iter().zip(rows) {
-                        epilogue.apply_row::<V>(*pixel, channels.clone(), *row);
-                    }
-                }
-                After::Measure(leaves) => {
-                    for (i, rows) in rows.chunks(leaves.size).enumerate() {
-                        leaves.measure::<V>(leaf + i, rows, channels.clone());
-                    }
-                }
-            }
         }
     }
 }

@@ -10,10 +10,8 @@ use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 use super::adam::{self, AdamStep};
 use super::channels_last::ChannelsLast;
 use super::conv_shape::ConvShape;
-use super::epilogue::After;
 use super::inference::{Folded, FoldedCache};
 use super::lanes::Isa;
-use super::moments::MomentsLink;
 use super::norm::{self, Affine};
 use super::profile::{measure, measure_conv};
 use super::storage::{dims, tensor};
@@ -25,7 +23,7 @@ pub(super) trait LayerKernels: Backend {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        how: (Convolution, Option<Residual>, Option<MomentsLink>),
+        how: (Convolution, Option<Residual>),
     ) -> FloatTensor<Self>;
 
     /// Result, mean and biased variance.
@@ -33,7 +31,7 @@ pub(super) trait LayerKernels: Backend {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        how: (Normalization, Option<MomentsLink>),
+        normalization: Normalization,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// As `kernel_norm`, with a shortcut.
@@ -42,8 +40,7 @@ pub(super) trait LayerKernels: Backend {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         shortcut: FloatTensor<Self>,
-        how: (Normalization, Option<MomentsLink>),
-        residual: Option<Residual>,
+        how: (Normalization, Option<Residual>),
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     fn kernel_max_pool2d(x: FloatTensor<Self>, windows: ConvShape) -> FloatTensor<Self>;
@@ -96,35 +93,24 @@ pub(super) fn conv_shape(x: &FlexTensor, weight: &FlexTensor, how: Convolution) 
     ConvShape::new(dims(x), channels, [height, width], how.stride, how.padding)
 }
 
-/// The forward pass of a convolution; leaves the moments of its result if they are asked for.
-pub(super) fn convolve(
-    x: &FlexTensor,
-    weight: &FlexTensor,
-    how: Convolution,
-    link: Option<&MomentsLink>,
-) -> FlexTensor {
+/// The forward pass of a convolution.
+pub(super) fn convolve(x: &FlexTensor, weight: &FlexTensor, how: Convolution) -> FlexTensor {
     let (isa, shape) = (Isa::chosen(), conv_shape(x, weight, how));
     let output = measure_conv(&shape, how.depthwise, "forward", || {
         let weight = weight.to_contiguous();
         let prepared = conv::prepare(isa, &shape, weight.storage(), how.depthwise, None);
-        let x = ChannelsLast::of(x);
-        let Some(link) = link else {
-            return conv::forward(isa, &shape, x.values(), &prepared, After::Nothing);
-        };
-        let (output, moments) = conv::forward_measured(isa, &shape, x.values(), &prepared);
-        link.leave(moments);
-        output
+        conv::forward(isa, &shape, ChannelsLast::of(x).values(), &prepared, None)
     });
     let [height, width] = shape.size_out;
     ChannelsLast::new(output, [shape.batch, shape.channels_out, height, width]).into_tensor()
 }
 
-/// Result and statistics of a batch norm; takes the moments that the convolution before it left.
+/// Result and statistics of a batch norm.
 pub(super) fn normalize(
     x: &ChannelsLast,
     [gamma, beta]: [&FlexTensor; 2],
     shortcut: Option<&FlexTensor>,
-    (how, link): &(Normalization, Option<MomentsLink>),
+    how: Normalization,
 ) -> (ChannelsLast, norm::Statistics) {
     let (gamma, beta) = (gamma.to_contiguous(), beta.to_contiguous());
     let affine =
@@ -132,9 +118,7 @@ pub(super) fn normalize(
     let shortcut = shortcut.map(ChannelsLast::of);
     let shortcut = shortcut.as_ref().map(ChannelsLast::values);
     measure("batch norm", "forward", 0.0, || {
-        let left = link.as_ref().and_then(MomentsLink::take);
-        let moments = left.unwrap_or_else(|| norm::moments(x.values(), x.dims()[1]));
-        let statistics = norm::Statistics { moments, epsilon: how.epsilon };
+        let statistics = norm::statistics(x.values(), x.dims()[1], how.epsilon);
         let output = norm::apply(x.values(), &statistics, affine, shortcut);
         (ChannelsLast::new(output, x.dims()), statistics)
     })
@@ -168,18 +152,18 @@ impl LayerKernels for Flex {
     fn kernel_conv2d(
         x: FlexTensor,
         weight: FlexTensor,
-        (convolution, _, link): (Convolution, Option<Residual>, Option<MomentsLink>),
+        (convolution, _): (Convolution, Option<Residual>),
     ) -> FlexTensor {
-        convolve(&x, &weight, convolution, link.as_ref())
+        convolve(&x, &weight, convolution)
     }
 
     fn kernel_norm(
         x: FlexTensor,
         gamma: FlexTensor,
         beta: FlexTensor,
-        how: (Normalization, Option<MomentsLink>),
+        normalization: Normalization,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        with_statistics(normalize(&ChannelsLast::of(&x), [&gamma, &beta], None, &how))
+        with_statistics(normalize(&ChannelsLast::of(&x), [&gamma, &beta], None, normalization))
     }
 
     fn kernel_norm_shortcut(
@@ -187,11 +171,10 @@ impl LayerKernels for Flex {
         gamma: FlexTensor,
         beta: FlexTensor,
         shortcut: FlexTensor,
-        how: (Normalization, Option<MomentsLink>),
-        _: Option<Residual>,
+        (normalization, _): (Normalization, Option<Residual>),
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let x = ChannelsLast::of(&x);
-        with_statistics(normalize(&x, [&gamma, &beta], Some(&shortcut), &how))
+        with_statistics(normalize(&x, [&gamma, &beta], Some(&shortcut), normalization))
     }
 
     fn kernel_max_pool2d(x: FlexTensor, windows: ConvShape) -> FlexTensor {
@@ -248,7 +231,7 @@ impl<C: CheckpointStrategy> LayerKernels for Autodiff<Flex, C> {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        how: (Convolution, Option<Residual>, Option<MomentsLink>),
+        how: (Convolution, Option<Residual>),
     ) -> FloatTensor<Self> {
         autodiff::conv2d::<C>(x, weight, how)
     }
@@ -257,9 +240,9 @@ impl<C: CheckpointStrategy> LayerKernels for Autodiff<Flex, C> {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        how: (Normalization, Option<MomentsLink>),
+        normalization: Normalization,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        autodiff::norm::<C>(x, gamma, beta, how)
+        autodiff::norm::<C>(x, gamma, beta, normalization)
     }
 
     fn kernel_norm_shortcut(
@@ -267,10 +250,9 @@ impl<C: CheckpointStrategy> LayerKernels for Autodiff<Flex, C> {
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         shortcut: FloatTensor<Self>,
-        how: (Normalization, Option<MomentsLink>),
-        residual: Option<Residual>,
+        how: (Normalization, Option<Residual>),
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        autodiff::norm_shortcut::<C>(x, gamma, beta, shortcut, how, residual)
+        autodiff::norm_shortcut::<C>(x, gamma, beta, shortcut, how)
     }
 
     fn kernel_max_pool2d(x: FloatTensor<Self>, windows: ConvShape) -> FloatTensor<Self> {

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::epilogue::{After, Pixels};
+use super::epilogue::Epilogue;
 use super::lanes::{ALayout, Isa, KC, Lanes, Task, TileRows, dispatch, tile_size};
 use super::storage::{Output, filled, odd_lines};
 
@@ -104,8 +104,8 @@ pub(super) struct Multiply<'a, A> {
     pub(super) columns: Range<usize>,
     /// Whether the product is added to C.
     pub(super) accumulate: bool,
-    /// What is done with C in the end, and which pixels the rows are: their numbers and first leaf.
-    pub(super) finish: Option<(After<'a>, &'a [usize], usize)>,
+    /// What is done to C in the end, and which pixels the rows are.
+    pub(super) finish: Option<(&'a Epilogue<'a>, &'a [usize])>,
 }
 
 /// Largest register tile of any unit.
@@ -174,9 +174,11 @@ impl<A: ALayout> Task for Multiply<'_, A> {
                     }
                 }
             }
-            if let Some((after, numbers, leaf)) = self.finish {
-                // SAFETY: the caller answers for the rows.
-                unsafe { after.apply::<V>(Pixels { numbers, rows: self.rows, leaf }, columns) };
+            if let Some((epilogue, pixels)) = self.finish {
+                for (row, pixel) in self.rows.iter().zip(pixels) {
+                    // SAFETY: the caller answers for the rows.
+                    unsafe { epilogue.apply_row::<V>(*pixel, columns.clone(), *row) };
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use burn::backend::flex::FlexTensor;
 use super::channels_last::ChannelsLast;
 use super::conv::{self, Prepared};
 use super::conv_shape::ConvShape;
-use super::epilogue::{Activation, After, Epilogue};
+use super::epilogue::{Activation, Epilogue};
 use super::lanes::Isa;
 
 /// A folded convolution, kept from call to call while its tensors stay the same.
@@ -105,8 +105,7 @@ impl Folded {
         let shortcut = shortcut.map(ChannelsLast::values);
         let channels = shape.channels_out;
         let epilogue = Epilogue { channels, bias: &self.bias, shortcut, activation };
-        let after = After::Finish(&epilogue);
-        let output = conv::forward(isa, &shape, images.values(), &self.weight, after);
+        let output = conv::forward(isa, &shape, images.values(), &self.weight, Some(&epilogue));
         let [height, width] = shape.size_out;
         ChannelsLast::new(output, [batch, channels, height, width])
     }

@@ -8,7 +8,7 @@
 //!
 //! From the bottom up: `lanes` (vector units), `gemm` (packed product), `window` (which pixels a
 //! result is made of), `correlate` and `winograd` (convolution as products), `conv_weight` and
-//! `winograd_weight` (gradient of a weight), `moments` and `norm`, `pool`, `depthwise`, `adam`; then `conv` and
+//! `winograd_weight` (gradient of a weight), `norm`, `pool`, `depthwise`, `adam`; then `conv` and
 //! `inference` (what is used when), `autodiff` and `extension` (the way into Burn).
 //!
 //! `unsafe` code is confined to this module: vector instructions, and buffers that several threads
@@ -27,7 +27,6 @@ mod extension;
 mod gemm;
 mod inference;
 mod lanes;
-mod moments;
 mod norm;
 mod pool;
 mod profile;
@@ -50,7 +49,6 @@ pub use epilogue::Activation;
 use extension::{InferenceKernels, LayerKernels, UpdateKernels};
 pub use inference::FoldedCache;
 pub use lanes::{CPU_VARIABLE, check_cpu_variable};
-use moments::MomentsLink;
 pub use profile::{ProfileRow, start_profile, stop_profile};
 pub use residual::Residual;
 
@@ -63,27 +61,6 @@ pub struct Convolution {
     pub padding: [usize; 2],
     /// Every channel has a kernel of its own, weight `[c, 1, kh, kw]`; else `[co, ci, kh, kw]`.
     pub depthwise: bool,
-}
-
-/// A feature map, with the moments of its channels if the convolution it comes from took them.
-#[derive(Clone, Debug)]
-pub struct Measured {
-    /// `[n, c, h, w]`
-    map: Tensor<4>,
-    moments: Option<MomentsLink>,
-}
-
-impl Measured {
-    /// n, c, h, w
-    pub fn dims(&self) -> [usize; 4] {
-        self.map.dims()
-    }
-}
-
-impl From<Tensor<4>> for Measured {
-    fn from(map: Tensor<4>) -> Self {
-        Measured { map, moments: None }
-    }
 }
 
 /// How a feature map is normalised, and what follows.
@@ -134,33 +111,13 @@ pub fn conv2d(
     how: Convolution,
     residual: Option<&Residual>,
 ) -> Tensor<4> {
-    convolve(x, weight, how, (residual, None))
-}
-
-/// [`conv2d`] before a [`batch_norm`]: what that needs to know of the result's channels is taken
-/// while the result is made.
-pub fn conv2d_measured(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    how: Convolution,
-    residual: Option<&Residual>,
-) -> Measured {
-    let moments = MomentsLink::default();
-    let map = convolve(x, weight, how, (residual, Some(&moments)));
-    Measured { map, moments: Some(moments) }
-}
-
-fn convolve(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    how: Convolution,
-    (residual, moments): (Option<&Residual>, Option<&MomentsLink>),
-) -> Tensor<4> {
     check_conv(&x, &weight, how);
     if covered(&x) && covered(&weight) {
-        let how = (how, residual.cloned(), moments.cloned());
-        let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-        return Tensor::from_dispatch(Dispatch::kernel_conv2d(x, weight, how));
+        return Tensor::from_dispatch(Dispatch::kernel_conv2d(
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            (how, residual.cloned()),
+        ));
     }
     let groups = if how.depthwise { x.dims()[1] } else { 1 };
     module::conv2d(x, weight, None, ConvOptions::new(how.stride, how.padding, [1, 1], groups))
@@ -185,12 +142,11 @@ fn check_conv(x: &Tensor<4>, weight: &Tensor<4>, how: Convolution) {
 /// `[n, d, 1, 1]`, which costs nothing. A shortcut may come with the [`Residual`] of the convolution
 /// that also takes it.
 pub fn batch_norm(
-    x: impl Into<Measured>,
+    x: Tensor<4>,
     [gamma, beta]: [Tensor<1>; 2],
     shortcut: Option<(Tensor<4>, Option<&Residual>)>,
     how: Normalization,
 ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-    let Measured { map: x, moments } = x.into();
     for vector in [&gamma, &beta] {
         assert_eq!(vector.dims(), [x.dims()[1]], "one value per channel in batch norm");
     }
@@ -204,10 +160,10 @@ pub fn batch_norm(
     let (x, gamma, beta) = (x.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
     let (output, mean, variance) = match shortcut {
         Some((shortcut, residual)) => {
-            let (shortcut, residual) = (shortcut.into_dispatch(), residual.cloned());
-            Dispatch::kernel_norm_shortcut(x, gamma, beta, shortcut, (how, moments), residual)
+            let (shortcut, how) = (shortcut.into_dispatch(), (how, residual.cloned()));
+            Dispatch::kernel_norm_shortcut(x, gamma, beta, shortcut, how)
         }
-        None => Dispatch::kernel_norm(x, gamma, beta, (how, moments)),
+        None => Dispatch::kernel_norm(x, gamma, beta, how),
     };
     (Tensor::from_dispatch(output), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance))
 }

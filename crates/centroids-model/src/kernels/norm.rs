@@ -10,28 +10,28 @@ use rayon::prelude::*;
 use super::channels_last::ChannelsLast;
 use super::epilogue::Activation;
 use super::lanes::vectorized;
-use super::moments::Moments;
 use super::storage::{Output, tensor};
 
 /// Elements of a block: what stays near the core between two passes.
 const BLOCK: usize = 1 << 16;
 
-/// Moments of each channel, and what is added to the variance.
+/// Mean and variance of each channel.
 #[derive(Clone, Debug)]
 pub(super) struct Statistics {
-    pub(super) moments: Moments,
+    pub(super) mean: Vec<f32>,
+    /// Biased.
+    pub(super) variance: Vec<f32>,
     pub(super) epsilon: f64,
 }
 
 impl Statistics {
     fn inverse_std(&self, channel: usize) -> f64 {
-        1.0 / (f64::from(self.moments.variance[channel]) + self.epsilon).sqrt()
+        1.0 / (f64::from(self.variance[channel]) + self.epsilon).sqrt()
     }
 
     /// Mean and variance as tensors `[c]`.
     pub(super) fn tensors(&self) -> [FlexTensor; 2] {
-        let Moments { mean, variance } = &self.moments;
-        [mean, variance].map(|values| tensor(values.clone(), [values.len()]))
+        [&self.mean, &self.variance].map(|values| tensor(values.clone(), [values.len()]))
     }
 
     /// `gamma / std`
@@ -54,10 +54,10 @@ fn block_len(channels: usize) -> usize {
     (BLOCK / channels).max(1) * channels
 }
 
-/// Moments of every channel of `[pixels, channels]`.
-pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
+/// Mean and biased variance of every channel of `[pixels, channels]`.
+pub(super) fn statistics(x: &[f32], channels: usize, epsilon: f64) -> Statistics {
     let blocks: Vec<_> =
-        x.par_chunks(block_len(channels)).map(|block| block_moments(block, channels)).collect();
+        x.par_chunks(block_len(channels)).map(|block| moments(block, channels)).collect();
     let (mut mean, mut squares) = (vec![0.0f64; channels], vec![0.0f64; channels]);
     let mut count = 0.0;
     // Chan, Golub and LeVeque 1979: the moments of two sets from those of each.
@@ -73,14 +73,15 @@ pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
         }
         count = total;
     }
-    Moments {
+    Statistics {
         mean: mean.into_iter().map(|mean| mean as f32).collect(),
         variance: squares.into_iter().map(|squares| (squares / count) as f32).collect(),
+        epsilon,
     }
 }
 
 /// Mean and sum of squared distances from it, of every channel of a block.
-fn block_moments(block: &[f32], channels: usize) -> [Vec<f64>; 2] {
+fn moments(block: &[f32], channels: usize) -> [Vec<f64>; 2] {
     let mut sums = Sums::new(channels);
     vectorized(|| {
         for pixel in block.chunks_exact(channels) {
@@ -150,7 +151,7 @@ pub(super) fn apply(
     shortcut: Option<&[f32]>,
 ) -> Vec<f32> {
     let (channels, scale) = (affine.gamma.len(), statistics.scale(affine.gamma));
-    let per_channel = || statistics.moments.mean.iter().zip(&scale).zip(affine.beta);
+    let per_channel = || statistics.mean.iter().zip(&scale).zip(affine.beta);
     let len = block_len(channels);
     let mut output = Output::new(x.len());
     let blocks = output.as_mut_slice().par_chunks_mut(len).zip(x.par_chunks(len));
@@ -294,7 +295,7 @@ impl Backward<'_> {
     /// Mean, scale and beta.
     fn per_channel(&self) -> [&[f32]; 3] {
         let channels = self.scale.len();
-        [&self.statistics.moments.mean[..channels], &self.scale[..], &self.affine.beta[..channels]]
+        [&self.statistics.mean[..channels], &self.scale[..], &self.affine.beta[..channels]]
     }
 
     /// `scale · (dy − mean(dy) − x̂ · mean(dy · x̂))`, in place where nothing else holds dy.

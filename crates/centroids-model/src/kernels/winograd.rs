@@ -10,7 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::correlate::Destination;
-use super::epilogue::After;
+use super::epilogue::Epilogue;
 use super::gemm::{MAX_TILE, Multiply, Packed, depth_blocks, even_block};
 use super::lanes::{Isa, KC, Lanes, ROW, Rows, Task, dispatch, tile_size};
 use super::storage::{odd_lines, with_scratch};
@@ -291,11 +291,6 @@ impl TransformKernels<'_, '_, '_> {
     }
 }
 
-/// Tiles of a leaf of the moments of a result.
-pub(super) fn leaf_size(isa: Isa) -> usize {
-    tile_size(isa)[0]
-}
-
 /// The tiles of a batch of results, counted through all images.
 #[derive(Clone, Copy)]
 pub(super) struct Tiles<'a> {
@@ -400,7 +395,7 @@ pub(super) unsafe fn correlate(
     window: &Window,
     kernels: &Packed,
     destination: Destination<'_>,
-    after: After<'_>,
+    epilogue: Option<&Epilogue<'_>>,
 ) {
     let [mr, _] = tile_size(isa);
     let tiles = Tiles::new(window, batch);
@@ -413,7 +408,7 @@ pub(super) unsafe fn correlate(
         let range = first..(first + block).min(tiles.count);
         let part = Part { isa, images, tiles, kernels, zeros: &zeros, range, columns };
         // SAFETY: parts share no element of the output, for which the caller answers.
-        unsafe { part.run(destination, after) };
+        unsafe { part.run(destination, epilogue) };
     });
 }
 
@@ -429,7 +424,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    unsafe fn run(self, destination: Destination<'_>, after: After<'_>) {
+    unsafe fn run(self, destination: Destination<'_>, epilogue: Option<&Epilogue<'_>>) {
         let [mr, _] = tile_size(self.isa);
         let rows = self.range.len().next_multiple_of(mr);
         let point = odd_lines(self.kernels.k.div_ceil(KC) * rows * ROW);
@@ -451,7 +446,7 @@ impl Part<'_> {
                 },
             );
             self.multiply(transformed, [rows, point], products);
-            let results = TransformProducts { part: &self, products, destination, after };
+            let results = TransformProducts { part: &self, products, destination, epilogue };
             dispatch(self.isa, results);
         });
     }
@@ -487,7 +482,7 @@ struct TransformProducts<'a, 'b> {
     part: &'a Part<'a>,
     products: &'a [f32],
     destination: Destination<'b>,
-    after: After<'a>,
+    epilogue: Option<&'a Epilogue<'a>>,
 }
 
 impl Task for TransformProducts<'_, '_> {
@@ -498,7 +493,6 @@ impl Task for TransformProducts<'_, '_> {
         let Part { tiles, kernels, range, columns, .. } = self.part;
         let Destination { output, accumulate, .. } = self.destination;
         let width = columns.len();
-        let mut leaf = Vec::with_capacity(V::MR * SIDE * SIDE);
         for (i, tile) in range.clone().enumerate() {
             let results = tiles.results(tile);
             let row = |pixel: usize| output.pointer(pixel * kernels.n);
@@ -512,19 +506,9 @@ impl Task for TransformProducts<'_, '_> {
             // SAFETY: products and output hold all columns of the part, which has them alone.
             unsafe {
                 per_channel::<V>(width, &mut transform);
-                match self.after {
-                    After::Nothing => {}
-                    After::Finish(epilogue) => {
-                        for pixel in results.into_iter().flatten() {
-                            epilogue.apply_row::<V>(pixel, columns.clone(), row(pixel));
-                        }
-                    }
-                    After::Measure(leaves) => {
-                        leaf.extend(results.into_iter().flatten().map(row));
-                        if tile + 1 == range.end || (tile + 1).is_multiple_of(leaves.size) {
-                            leaves.measure::<V>(tile / leaves.size, &leaf, columns.clone());
-                            leaf.clear();
-                        }
+                if let Some(epilogue) = self.epilogue {
+                    for pixel in results.into_iter().flatten() {
+                        epilogue.apply_row::<V>(pixel, columns.clone(), row(pixel));
                     }
                 }
             }
