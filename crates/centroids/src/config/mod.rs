@@ -32,7 +32,7 @@ pub struct Experiment {
     pub repeats: usize,
     /// Device: `cpu`, `cuda:0`, …
     pub device: String,
-    /// Half precision in the convolutions, where the device has it.
+    /// Half precision in the convolutions; read, but without effect yet.
     pub use_mixed_precision: bool,
     /// Run folder; empty = `runs/<name of the dataset>`.
     pub output_dir: PathBuf,
@@ -137,11 +137,10 @@ impl Experiment {
             .map_err(|error| Error::Syntax { format: "TOML", reason: error.to_string() })
     }
 
-    /// What is asked for but not done on the chosen device.
-    pub fn device_note(&self) -> Option<String> {
-        let cpu = self.device.split(':').next() == Some("cpu");
-        (self.use_mixed_precision && cpu)
-            .then(|| "use_mixed_precision has no effect: the cpu computes in f32".to_owned())
+    /// What is asked for but not done yet.
+    pub fn undone(&self) -> Option<&'static str> {
+        self.use_mixed_precision
+            .then_some("use_mixed_precision has no effect yet: everything is computed in f32")
     }
 
     fn overlaid(mut self, table: &toml::Table) -> Result<Experiment, Error> {
