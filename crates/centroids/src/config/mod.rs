@@ -108,9 +108,12 @@ impl Experiment {
     /// # Errors
     /// See there.
     pub fn parse_yaml(text: &str) -> Result<Experiment, Error> {
-        let table: toml::Table = serde_saphyr::from_str(text).map_err(|error| Error::Syntax {
-            format: "YAML",
-            reason: error.to_string().trim_end().to_owned(),
+        let table: toml::Table = serde_saphyr::from_str(text).map_err(|error| {
+            // A picture of the place follows in further lines.
+            let (message, advice) = (error.to_string(), ", set DuplicateKeyPolicy");
+            let line = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let reason = line.split(advice).next().unwrap_or_default().to_owned();
+            Error::Syntax { format: "YAML", reason }
         })?;
         Experiment::default().overlaid(&table)
     }
@@ -203,6 +206,8 @@ mod tests {
         assert!(yaml("SOLVER:\n  BASE_LRR: 1").contains("`solver.base_lr`"));
         assert!(yaml("SOLVER: [").contains("not valid YAML"));
         assert!(yaml("- 1").contains("not valid YAML"));
+        let twice = yaml("MODEL:\n  NAME: a\n  NAME: b\n");
+        assert_eq!(twice, "not valid YAML: line 3 column 3: duplicate mapping key: NAME");
     }
 
     /// Both files of the reference have these keys; it wrote the numbers so that PyYAML reads texts.
