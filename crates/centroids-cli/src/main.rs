@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod interrupt;
+mod out_path;
 mod output;
 mod progress;
 mod values;

@@ -7,6 +7,7 @@
 
 mod config;
 mod error;
+mod files;
 pub mod pipeline;
 mod run_dir;
 mod run_log;

@@ -6,11 +6,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use centroids_core::{Report, write_atomically};
+use centroids_core::Report;
 use centroids_model::EpochMetrics;
-use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::files::write_text;
 use crate::{Error, Experiment, run_log};
 
 /// The folder of one training run.
@@ -44,7 +44,7 @@ impl RunDir {
     /// # Errors
     /// [`Error::Write`]
     pub fn begin(&self, experiment: &Experiment) -> Result<(), Error> {
-        self.write(&self.config(), &experiment.to_toml()?)?;
+        write_text(&self.config(), &experiment.to_toml()?)?;
         run_log::update(self)
     }
 
@@ -204,18 +204,8 @@ impl RunDir {
         let lines = self.lines()?;
         let kept = lines.iter().filter(|line| line["epoch"].as_u64() < Some(epoch as u64));
         let text: String = kept.map(|line| format!("{line}\n")).collect();
-        self.write(&self.metrics(), &text)?;
+        write_text(&self.metrics(), &text)?;
         run_log::update(self)
-    }
-
-    /// Writes any serialisable value as pretty JSON.
-    ///
-    /// # Errors
-    /// [`Error::Write`]
-    pub fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<(), Error> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|error| Error::Write { path: path.to_owned(), source: error.into() })?;
-        self.write(path, &(text + "\n"))
     }
 
     /// Lines of the metrics file; a last line cut by a crash is left out.
@@ -240,11 +230,6 @@ impl RunDir {
         };
         write().map_err(|source| Error::Write { path: path.clone(), source })?;
         run_log::update(self)
-    }
-
-    fn write(&self, path: &Path, text: &str) -> Result<(), Error> {
-        write_atomically(path, |file| file.write_all(text.as_bytes()))
-            .map_err(|source| Error::Write { path: path.to_owned(), source })
     }
 }
 

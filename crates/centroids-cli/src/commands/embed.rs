@@ -13,6 +13,7 @@ use centroids::pipeline::{Embedding, Images, ModelFile, embed_records, images_of
 use serde_json::json;
 
 use crate::cli::{EmbedArgs, PidFrom};
+use crate::out_path::{check_out, folder_of};
 use crate::output::{Output, text};
 use crate::progress::Counter;
 
@@ -50,28 +51,9 @@ fn vectors_out(out: &Path) -> anyhow::Result<PathBuf> {
         check_out(out, &["safetensors", "npy"])?;
         return Ok(out.to_owned());
     }
-    let above = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let can_be = out.is_dir() || (!out.exists() && above.is_none_or(Path::is_dir));
+    let can_be = out.is_dir() || (!out.exists() && folder_of(out).is_none_or(Path::is_dir));
     ensure!(can_be, "{}: is no folder, and none can be made there", out.display());
     Ok(out.join(NPY_NAME))
-}
-
-/// What would be found out only after all the work.
-pub(crate) fn check_out(out: &Path, endings: &[&str]) -> anyhow::Result<()> {
-    let ending = out.extension().and_then(|extension| extension.to_str());
-    ensure!(
-        ending.is_some_and(|ending| endings.contains(&ending)),
-        "{}: the output must end in .{}",
-        out.display(),
-        endings.join(" or .")
-    );
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    ensure!(
-        folder.is_none_or(Path::is_dir),
-        "{}: lies in a folder that does not exist",
-        out.display()
-    );
-    Ok(())
 }
 
 fn pid_rule(arguments: &EmbedArgs) -> anyhow::Result<Option<PidRule>> {
@@ -86,7 +68,7 @@ fn pid_rule(arguments: &EmbedArgs) -> anyhow::Result<Option<PidRule>> {
 
 /// Of centroids a pair of `.npy` files holds the identities in place of paths, as the reference's.
 fn save(embeddings: &Embeddings, out: &Path, centroids: bool) -> anyhow::Result<()> {
-    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let Some(folder) = folder_of(out) {
         let cannot_make = || format!("cannot make {}", folder.display());
         std::fs::create_dir_all(folder).with_context(cannot_make)?;
     }

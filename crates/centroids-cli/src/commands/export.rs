@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use centroids::model::onnx::{OnnxModel, OnnxOptions};
 use centroids::model::parse_device;
 use centroids::pipeline::open_model;
 use serde_json::json;
 
 use crate::cli::{ExportArgs, ExportCommand, OnnxArgs};
+use crate::out_path::check_out;
 use crate::output::{Output, text};
 
 pub(crate) fn run(arguments: ExportArgs, output: &Output) -> anyhow::Result<ExitCode> {
@@ -20,11 +21,7 @@ pub(crate) fn run(arguments: ExportArgs, output: &Output) -> anyhow::Result<Exit
 
 fn onnx(arguments: &OnnxArgs, output: &Output) -> anyhow::Result<()> {
     let out = &arguments.out;
-    ensure!(
-        out.extension().is_some_and(|extension| extension == "onnx"),
-        "{}: the output must end in .onnx",
-        out.display()
-    );
+    check_out(out, &["onnx"])?;
     let model = open_model(&arguments.model, &parse_device("cpu")?)?;
     let &OnnxArgs { opset, normalize, keep_batch_norms, .. } = arguments;
     let options = OnnxOptions { opset, normalize, keep_batch_norms };

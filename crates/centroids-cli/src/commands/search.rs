@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::embed::warn_of_left_out;
 use crate::cli::SearchArgs;
+use crate::out_path::check_folder;
 use crate::output::{Output, text};
 use crate::progress::Counter;
 
@@ -91,9 +92,7 @@ fn check_out(out: Option<&Path>) -> anyhow::Result<()> {
     let Some(out) = out else {
         return Ok(());
     };
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let there = folder.is_none_or(Path::is_dir);
-    ensure!(there, "{}: lies in a folder that does not exist", out.display());
+    check_folder(out)?;
     let fits = if is_json(out) { !out.is_dir() } else { out.is_dir() || !out.exists() };
     ensure!(fits, "{}: the output must be a folder or a .json file", out.display());
     Ok(())

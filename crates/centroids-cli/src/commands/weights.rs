@@ -8,8 +8,8 @@ use centroids::model::weights::{Identity, RawTensor, StateDict};
 use centroids::pipeline::{Converted, convert_weights, weights_file};
 use serde_json::{Value, json};
 
-use super::embed::check_out;
 use crate::cli::{ConvertArgs, InspectWeightsArgs, WeightsArgs, WeightsCommand};
+use crate::out_path::check_out;
 use crate::output::{Output, text};
 
 /// Tensors that are listed unless all are asked for.

@@ -24,6 +24,13 @@ pub(super) struct CropJob {
     pub(super) drawn_on: DrawnOn,
 }
 
+impl CropJob {
+    /// The name of the file to write.
+    pub(super) fn name(&self) -> String {
+        self.target.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
 /// The picture that a box was drawn on.
 #[derive(Debug)]
 pub(super) enum DrawnOn {

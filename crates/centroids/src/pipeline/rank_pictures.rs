@@ -4,15 +4,14 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use centroids_core::{
-    CameraRule, Embeddings, Hit, Metric, RankedQuery, Ranking, Unit, rank, write_atomically,
-};
+use centroids_core::{CameraRule, Embeddings, Hit, Metric, RankedQuery, Ranking, Unit, rank};
 use centroids_data::{RankHit, RankPainter, RankRow, write_png};
 use rayon::prelude::*;
 
 use super::rank_page::page;
 use super::search::pid_name;
 use super::{Question, Unreadable};
+use crate::files::write_text;
 use crate::{Error, Experiment};
 
 /// How many pictures, how large, and where.
@@ -94,8 +93,7 @@ pub fn write_rank_pictures(
     let entries = ranked.iter().zip(files).map(|(r, file)| entry(r, file, &query, gallery));
     let index = dir.join("index.html");
     let html = page(entries.collect(), &ranking, &missing);
-    write_atomically(&index, |out| out.write_all(html.as_bytes()))
-        .map_err(|source| Error::Write { path: index.clone(), source })?;
+    write_text(&index, &html)?;
     Ok(RankPictures { index, queries: rows.len(), missing })
 }
 

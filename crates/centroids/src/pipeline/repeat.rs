@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use centroids_core::{CameraRule, Report, Unit, write_atomically};
+use centroids_core::{CameraRule, Report, Unit};
 use serde::Serialize;
 
 use super::train::Observer;
 use super::{Outcome, TrainEvent, resume, train};
+use crate::files::{write_json, write_text};
 use crate::{Error, Experiment, RunDir};
 
 /// A folder of runs: `repeats.toml` (the experiment), `seed_<n>/` (a run each), `summary.json`.
@@ -34,7 +35,7 @@ impl Repeats {
         }
         std::fs::create_dir_all(path)
             .map_err(|source| Error::Write { path: path.to_owned(), source })?;
-        write(&plan(path), &experiment.to_toml()?)?;
+        write_text(&plan(path), &experiment.to_toml()?)?;
         Ok(Repeats { path: path.to_owned(), experiment: experiment.clone() })
     }
 
@@ -92,20 +93,13 @@ impl Repeats {
                 return Ok(runs);
             }
         }
-        let text = serde_json::to_string_pretty(&summarize(&runs))
-            .map_err(|error| Error::Write { path: self.path.clone(), source: error.into() })?;
-        write(&self.path.join("summary.json"), &(text + "\n"))?;
+        write_json(&self.path.join("summary.json"), &summarize(&runs))?;
         Ok(runs)
     }
 }
 
 fn plan(path: &Path) -> PathBuf {
     path.join("repeats.toml")
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Error> {
-    write_atomically(path, |file| file.write_all(text.as_bytes()))
-        .map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
 /// Mean and sample standard deviation (0 for one value) of a figure over the runs.

@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use centroids_core::{
-    CamId, CameraRule, Embeddings, Hit, Metric, NpyValues, Pid, Ranking, Unit, rank,
-    write_atomically, write_npy,
+    CamId, CameraRule, Embeddings, Hit, Metric, NpyValues, Pid, Ranking, Unit, rank, write_npy,
 };
 use centroids_data::ImageRecord;
 use serde_json::{Map, Value, json};
 
 use super::{ModelFile, embed_records};
 use crate::Error;
+use crate::files::write_text;
 
 /// What to search for and how.
 #[derive(Clone, Copy, Debug)]
@@ -129,8 +129,7 @@ pub fn write_results_json(
         (result.query.to_string_lossy().into_owned(), value)
     };
     let all = Value::Object(results.iter().map(entry).collect::<Map<_, _>>());
-    write_atomically(file, |out| writeln!(out, "{all}"))
-        .map_err(|source| Error::Write { path: file.to_owned(), source })
+    write_text(file, &format!("{all}\n"))
 }
 
 /// Writes `results.json` and the arrays `query_embeddings.npy` `[q, d]`, `query_paths.npy` `[q]`,

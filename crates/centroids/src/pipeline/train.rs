@@ -13,6 +13,7 @@ use centroids_model::{Checkpoint, EpochEnd, EpochMetrics, StepReport, Trainer};
 use serde_json::json;
 
 use super::{embed_records, evaluate_all, picture_rankings};
+use crate::files::write_json;
 use crate::{Error, Experiment, RunDir};
 
 /// How a training came to its end.
@@ -314,7 +315,7 @@ impl Training<'_, '_> {
             if !of_others.is_empty() {
                 value["others"] = of_others.into();
             }
-            self.run.write_json(&self.run.evaluation(), &value)?;
+            write_json(&self.run.evaluation(), &value)?;
         }
         Ok(Outcome::Finished { reports, others })
     }

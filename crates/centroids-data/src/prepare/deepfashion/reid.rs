@@ -77,8 +77,7 @@ impl Plan {
         let there = self.entries.iter().zip(jobs).zip(outcomes).filter(|(_, o)| o.is_there());
         for (id, ((entry, job), _)) in (0..).zip(there) {
             let list = &mut lists[entry.subset];
-            let name = job.target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            list.images.push(Image::new(id, name, size));
+            list.images.push(Image::new(id, job.name(), size));
             let PlannedCrop { pair_id, clothes: style, source, .. } = *entry;
             let identity = Identity { pair_id, style, source };
             list.annotations.push(Annotation::of_crop(id, id, 0, identity));

@@ -88,8 +88,7 @@ impl Plan {
             let pair_id = *pair_ids.entry((entry.category, entry.product)).or_insert(next);
             let identity = Identity { pair_id, style: entry.category, source: entry.source };
             let list = &mut lists[entry.set];
-            let name = job.target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            list.images.push(Image::new(image_id, name, size));
+            list.images.push(Image::new(image_id, job.name(), size));
             let id = list.annotations.len() as u64 + 1;
             list.annotations.push(Annotation::of_crop(id, image_id, entry.area, identity));
         }
