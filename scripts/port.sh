@@ -7,7 +7,7 @@ fail() {
   exit 1
 }
 
-# Sets data_path, device, devices, output and pairs for the caller.
+# Sets data_path, device, devices, launcher, output and pairs for the caller.
 # shellcheck disable=SC2034
 read_arguments() {
   data_path=""
@@ -33,6 +33,20 @@ read_arguments() {
   done
   [[ -n $data_path ]] || fail "say where the images are: --data_path=DIR"
   [[ -d $data_path ]] || fail "--data_path: $data_path is not a folder"
+  launcher=()
+  ((devices == 1)) || several
+}
+
+# Sets launcher, MPIRUN or mpirun, and device: a list of the one named and those after it.
+several() {
+  read -ra launcher <<<"${MPIRUN:-mpirun}"
+  command -v "${launcher[0]}" >/dev/null ||
+    fail "--devices $devices: several devices want mpirun (Debian: openmpi-bin), or MPIRUN with its name"
+  launcher+=(-n "$devices")
+  if [[ $device == *:* ]]; then
+    local first=${device##*:}
+    device=$(seq -s, -f "${device%%:*}:%g" "$first" $((first + devices - 1)))
+  fi
 }
 
 # Sets centroids: $CENTROIDS, else the command on the PATH, else the one built here.

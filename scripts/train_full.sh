@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The NPU port's test/train_full_8p.sh on one device: DukeMTMC-reID, 120 epochs, evaluation.
+# The NPU port's test/train_full_8p.sh: DukeMTMC-reID, 120 epochs, evaluation.
 #
 #   scripts/train_full.sh --data_path=DIR [--device_id=N] [KEY VALUE ...]
 #
 # --data_path   the folder DukeMTMC-reID, or the one above it
 # --device_id   the GPU cuda:N; without it the CPU. --device=rocm:0 and the like name others
+# --devices     devices that train together, 1 by default; more want mpirun and --features mpi
 # --output      run folder, logs/dukemtmcreid/256_resnet50 by default; a run that is there goes on
 # KEY VALUE     settings that come last and win, e.g. MODEL.PRETRAIN_PATH resnet50-19c8e357.pth
 #
@@ -16,14 +17,13 @@ source "$(dirname "$0")/port.sh"
 
 output=logs/dukemtmcreid/256_resnet50
 read_arguments "$@"
-((devices == 1)) || fail "--devices $devices: training uses one device; several do not train together yet"
 find_command
 
 if [[ -f $output/config.toml ]]; then
   echo "going on with the run in $output and its settings" >&2
-  "$centroids" train --resume "$output"
+  "${launcher[@]}" "$centroids" train --resume "$output"
 else
-  "$centroids" train --device "$device" \
+  "${launcher[@]}" "$centroids" train --device "$device" \
     DATASETS.NAMES DukeMTMC-reID \
     DATASETS.ROOT_DIR "$data_path" \
     SOLVER.IMS_PER_BATCH 16 \
@@ -40,7 +40,7 @@ fi
 number() { sed -n "s/.*\"$1\":\([-+.0-9e]*\).*/\1/p" | tail -n 1; }
 
 speed=$(number images_per_second <"$output/metrics.jsonl")
-accuracy=$("$centroids" evaluate --json --quiet --device "$device" \
+accuracy=$("$centroids" evaluate --json --quiet --device "${device%%,*}" \
   --run "$output/checkpoints/last.safetensors" --preset paper-as-published | number mAP)
 echo "------------------ Final result ------------------"
 printf 'Final Performance images/sec : %.2f\n' "$speed"

@@ -5,7 +5,7 @@
 #
 # --data_path   the folder DukeMTMC-reID, or the one above it
 # --device_id   the GPU cuda:N; without it the CPU. --device=rocm:0 and the like name others
-# --devices     devices that train together, 1 by default
+# --devices     devices that train together, 1 by default; more want mpirun and --features mpi
 # --output      folder of train.log and the case log, logs/performance by default
 # KEY VALUE     settings that come last and win, e.g. MODEL.NAME resnet18
 set -euo pipefail
@@ -17,7 +17,7 @@ read_arguments "$@"
 find_command
 mkdir -p "$output"
 
-"$centroids" bench train --data "$data_path" --device "$device" --devices "$devices" \
+"${launcher[@]}" "$centroids" bench train --data "$data_path" --device "$device" --devices "$devices" \
   --out "$output" \
   DATASETS.NAMES DukeMTMC-reID \
   SOLVER.IMS_PER_BATCH 16 \

@@ -8,12 +8,18 @@ pub(crate) const INTERRUPTED: u8 = 130;
 
 /// The flag that the first signal sets; the second ends the process.
 pub(crate) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    stop_flag_saying(|| {})
+}
+
+/// [`stop_flag`]; `say` is called when it is set.
+pub(crate) fn stop_flag_saying(say: impl Fn() + Send + 'static) -> anyhow::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let of_handler = flag.clone();
     ctrlc::set_handler(move || {
         if of_handler.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED.into());
         }
+        say();
     })?;
     Ok(flag)
 }

@@ -5,6 +5,7 @@ mod commands;
 mod interrupt;
 mod out_path;
 mod output;
+mod processes;
 mod progress;
 mod values;
 

@@ -21,11 +21,18 @@ pub(crate) struct Output {
     json: bool,
     verbose: bool,
     quiet: bool,
+    mute: bool,
 }
 
 impl Output {
     pub(crate) fn new(&Global { json, verbose, quiet }: &Global) -> Output {
-        Output { json, verbose, quiet }
+        Output { json, verbose, quiet, mute: false }
+    }
+
+    /// One that says nothing but errors.
+    #[cfg_attr(not(feature = "mpi"), expect(dead_code, reason = "one process always speaks"))]
+    pub(crate) fn mute(self) -> Output {
+        Output { verbose: false, quiet: true, mute: true, ..self }
     }
 
     /// Whether more is asked for.
@@ -40,7 +47,7 @@ impl Output {
 
     /// A line for people on stdout.
     pub(crate) fn line(&self, text: impl Display) {
-        if !self.json {
+        if !self.json && !self.mute {
             stdout(&format!("{text}\n"));
         }
     }
@@ -52,7 +59,7 @@ impl Output {
 
     /// The result for programs on stdout.
     pub(crate) fn value(&self, value: &Value) {
-        if self.json {
+        if self.json && !self.mute {
             stdout(&format!("{value}\n"));
         }
     }

@@ -50,9 +50,11 @@ impl PkOptions {
 /// Draws epochs of P×K batches, as the reference's `RandomIdentitySampler` does.
 ///
 /// An identity of n images may be drawn ⌈n′/K⌉ times an epoch, n′ = n − 1 where n mod K = 1, else
-/// n. While P·world identities have draws left, P·world distinct ones are drawn uniformly; the
-/// sequence is cut into `world` equal contiguous parts and `rank` takes its own. So the number of
-/// batches varies a little between epochs, and all ranks have the same number.
+/// n. While P·world identities have draws left, P·world distinct ones are drawn uniformly, of which
+/// `rank` takes the `rank`-th P. So the number of batches varies a little between epochs, all ranks
+/// have the same number, and their batches together are those of one process with P·world identities.
+/// (The reference cuts the whole epoch into contiguous parts: an identity may then be in the batches
+/// of two ranks at once.)
 ///
 /// Each draw is a block of K: different images, and within an epoch images not drawn before as long
 /// as there are. Identities with fewer than K images are filled up: with repeated images when
@@ -154,9 +156,7 @@ impl PkSampler {
         let blocks: Vec<Vec<Draw>> =
             order.iter().map(|&index| self.block(index, &mut decks[index], &mut rng)).collect();
         let PkOptions { p, world, rank, .. } = self.options;
-        let part = blocks.len() / world;
-        let own = &blocks[rank * part..][..part];
-        own.chunks_exact(p).map(<[_]>::concat).collect()
+        blocks.chunks_exact(p * world).map(|drawn| drawn[rank * p..][..p].concat()).collect()
     }
 
     /// Indices of identities, P·world distinct ones at a time.
@@ -279,6 +279,22 @@ mod tests {
         assert_eq!(sampler.epoch(1, 2), sampler.epoch(1, 2));
         assert_ne!(sampler.epoch(1, 2), sampler.epoch(1, 3));
         assert_ne!(sampler.epoch(1, 2), sampler.epoch(2, 2));
+    }
+
+    #[test]
+    fn ranks_together_draw_what_one_process_would() {
+        let counts = [8, 5, 3, 9, 12, 4, 6, 2, 8];
+        let options = |p, world, rank| PkOptions { p, k: 4, resample: false, world, rank };
+        let epoch = |options| sampler(&counts, options).unwrap().epoch(5, 1);
+        let (ranks, whole): (Vec<_>, _) =
+            ([0, 1, 2].map(|rank| epoch(options(2, 3, rank))).into(), epoch(options(6, 1, 0)));
+        assert!(whole.len() > 1);
+        for (step, batch) in whole.iter().enumerate() {
+            let parts: Vec<Draw> = ranks.iter().flat_map(|rank| rank[step].clone()).collect();
+            assert_eq!(&parts, batch);
+            let labels: BTreeSet<usize> = parts.iter().map(|draw| draw.label).collect();
+            assert_eq!(labels.len(), 6, "identities of different ranks are different");
+        }
     }
 
     #[test]

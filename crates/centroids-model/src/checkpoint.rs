@@ -20,16 +20,34 @@ use crate::{BackboneOptions, Error};
 pub(crate) const FORMAT: &str = "centroids.checkpoint.v1";
 
 /// Where a run stands.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Complete epochs.
     pub epoch: usize,
     /// Complete steps of the next one.
     pub step: usize,
+    /// Processes that share a step.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub processes: usize,
     /// Optimiser steps over all epochs.
     pub optimizer_steps: u64,
     /// Metric sums of the incomplete epoch.
     pub sums: EpochSums,
+}
+
+impl Default for Position {
+    fn default() -> Position {
+        let (sums, processes) = (EpochSums::default(), one());
+        Position { epoch: 0, step: 0, processes, optimizer_steps: 0, sums }
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(processes: &usize) -> bool {
+    *processes == 1
 }
 
 /// A checkpoint in memory.
@@ -59,7 +77,20 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`]; an older file of that name is then untouched.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let metadata = HashMap::from([
+        let tensors = self.tensors.iter().map(|(name, array)| (name.clone(), array));
+        save_tensors(path, tensors, self.metadata())
+    }
+
+    /// What [`Checkpoint::save`] writes.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        safetensors::serialize(&self.tensors, Some(self.metadata())).map_err(|error| Error::File {
+            path: self.path.clone(),
+            reason: format!("cannot be packed: {error}"),
+        })
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        HashMap::from([
             ("format".to_owned(), FORMAT.to_owned()),
             ("backbone".to_owned(), to_json(&self.backbone)),
             ("input".to_owned(), to_json(&self.input)),
@@ -67,9 +98,7 @@ impl Checkpoint {
             ("records".to_owned(), to_json(&self.records)),
             ("position".to_owned(), to_json(&self.position)),
             ("config".to_owned(), self.config.clone()),
-        ]);
-        let tensors = self.tensors.iter().map(|(name, array)| (name.clone(), array));
-        save_tensors(path, tensors, metadata)
+        ])
     }
 
     /// Reads a checkpoint.
@@ -181,8 +210,13 @@ mod tests {
 
     fn checkpoint() -> Checkpoint {
         let array = Array { shape: vec![2, 1], values: vec![1.5, -0.25] };
-        let position =
-            Position { epoch: 3, step: 2, optimizer_steps: 40, sums: EpochSums::default() };
+        let position = Position {
+            epoch: 3,
+            step: 2,
+            processes: 2,
+            optimizer_steps: 40,
+            ..Position::default()
+        };
         Checkpoint {
             path: PathBuf::new(),
             tensors: Tensors::from([("bn.weight".to_owned(), array)]),

@@ -31,6 +31,7 @@ mod threads;
 mod trained_model;
 mod trainer;
 pub mod weights;
+mod workers;
 
 pub use backbone::{Backbone, BackboneOptions, MobileNetV2, Network, ResNet};
 pub use burn::tensor::Device;
@@ -46,3 +47,4 @@ pub use schedule::{Decay, Schedule};
 pub use threads::{threads, use_threads};
 pub use trained_model::TrainedModel;
 pub use trainer::{EpochEnd, EpochMetrics, EpochSums, StepReport, StepTerms, TrainConfig, Trainer};
+pub use workers::{Workers, alone};

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use centroids::model::alone;
 use centroids::pipeline::{Outcome, TrainEvent};
 use centroids::{Error, Experiment, train};
 
@@ -30,7 +31,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         _ => {}
     };
     let stop = AtomicBool::new(false);
-    let result: Result<_, Error> = train(&experiment, Path::new(output), &stop, &mut observer);
+    let result: Result<_, Error> =
+        train(&experiment, Path::new(output), &alone(), &stop, &mut observer);
     let (run, outcome) = result?;
     if let Outcome::Finished { .. } = outcome {
         println!("{}", run.best().display());

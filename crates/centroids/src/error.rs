@@ -99,6 +99,12 @@ pub enum Error {
         /// Why, naming the file.
         reason: String,
     },
+    /// Several processes that cannot train together as asked.
+    #[error("{reason}")]
+    Processes {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The caller broke the work off.
     #[error("interrupted")]
     Interrupted,

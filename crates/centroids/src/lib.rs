@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod files;
 pub mod pipeline;
+pub mod processes;
 mod run_dir;
 mod run_log;
 

@@ -39,6 +39,11 @@ impl RunDir {
         Ok(run)
     }
 
+    /// The folder as another process has made it.
+    pub(crate) fn at(path: &Path) -> RunDir {
+        RunDir { path: path.to_owned() }
+    }
+
     /// Writes the configuration; call it when the first checkpoint is there.
     ///
     /// # Errors

@@ -86,11 +86,12 @@ pub(crate) struct BenchEmbedArgs {
 /// Prints the port's line per step and its summary. A step is images to the device, forward,
 /// backward and both optimisers, without loading, as the port times it; its FPS counts identities,
 /// so images per second are named beside it, with and without loading. The first 4 steps warm up
-/// and are not counted.
+/// and are not counted. With several devices the rates are those of all of them together.
 ///
 /// Examples:
 ///   centroids bench train --data data/DukeMTMC-reID
 ///   centroids bench train --data data/market1501 --steps 20 --out logs MODEL.NAME resnet18
+///   mpirun -n 8 centroids bench train --data data/market1501 --devices 8 GPU_IDS [0,1,2,3,4,5,6,7]
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct BenchTrainArgs {
@@ -103,7 +104,7 @@ pub(crate) struct BenchTrainArgs {
     /// Stop after this many steps, warm-up included.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(5..))]
     pub(crate) steps: Option<u32>,
-    /// Devices that train together; more than one is not possible yet.
+    /// Devices that train together, each in a process of its own that mpirun starts; as many.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) devices: u32,
     /// Device: cpu, or cuda:N, rocm:N, vulkan:N, metal:N where compiled in.

@@ -19,11 +19,18 @@ use clap::Args;
 /// Ctrl-C finishes the step, saves and exits with 130; `--resume` goes on from there to the same
 /// numbers. A second Ctrl-C stops at once.
 ///
+/// Several processes train together when mpirun starts them (a build with `--features mpi`): each with
+/// SOLVER.IMS_PER_BATCH identities, gradients averaged, losses and batch norms its own;
+/// SOLVER.GATHER_EMBEDDINGS True mines among the images of all. GPU_IDS [0,1] gives each a device. If
+/// one dies, all end; `--resume` goes on with any number. Ctrl-C makes mpirun end them at once, with
+/// the last epoch saved; a signal to one of them (`pkill -INT centroids`) stops all after their step.
+///
 /// Examples:
 ///   centroids train --config configs/omniglot.toml
 ///   centroids train --config configs/omniglot.toml SOLVER.BASE_LR 1e-4 SEED 1
 ///   centroids train DATASETS.ROOT_DIR my/folder MODEL.NAME resnet18
 ///   centroids train --resume runs/omniglot
+///   mpirun -n 2 centroids train --config configs/omniglot.toml
 ///   centroids train --config_file 256_resnet50.yml GPU_IDS [0] DATASETS.NAMES market1501 \
 ///     DATASETS.ROOT_DIR data SOLVER.IMS_PER_BATCH 16 OUTPUT_DIR runs/market
 #[derive(Args, Debug)]

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use centroids::core::{CameraRule, Embeddings, Metric, Report, Unit, write_atomically};
 use centroids::data::synth::SynthConfig;
 use centroids::data::{Layout, RankHit, RankRow, Split, write_rank_sheet};
-use centroids::model::parse_device;
+use centroids::model::{alone, parse_device};
 use centroids::pipeline::{
     Outcome, SearchOptions, SearchResult, open_model, search_images, untrained,
 };
@@ -158,8 +158,8 @@ fn train(
     let mut progress = Training::new(output, experiment.solver.max_epochs);
     let mut observer = |event: centroids::pipeline::TrainEvent<'_>| progress.show(&event);
     let result = match RunDir::open(folder) {
-        Ok(run) => centroids::resume(run, stop, &mut observer),
-        Err(_) => centroids::train(experiment, folder, stop, &mut observer),
+        Ok(run) => centroids::resume(run, &alone(), stop, &mut observer),
+        Err(_) => centroids::train(experiment, folder, &alone(), stop, &mut observer),
     };
     progress.finish();
     Ok(match result? {

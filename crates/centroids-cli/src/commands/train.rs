@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
+use centroids::model::Workers;
 use centroids::pipeline::{
     Outcome, Repeats, SUMMARY_RANKS, Spread, Summary, TrainEvent, summarize,
 };
@@ -14,14 +15,31 @@ use serde_json::{Value, json};
 
 use super::evaluate::{show_reports, test};
 use crate::cli::TrainArgs;
-use crate::interrupt::{INTERRUPTED, stop_flag};
+use crate::interrupt::{INTERRUPTED, stop_flag_saying};
 use crate::output::{Output, text};
+use crate::processes::together;
 use crate::progress::Training;
 
 pub(crate) fn run(arguments: TrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
-    let stop = stop_flag()?;
+    together("train …", output, |workers, output| run_among(workers, arguments, output))
+}
+
+fn run_among(
+    workers: &Rc<dyn Workers>,
+    arguments: TrainArgs,
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
+    let (several, speaker) = (workers.size() > 1, *output);
+    let stop = stop_flag_saying(move || {
+        if several {
+            speaker.note(
+                "told to stop, by a signal or because another process ended: this step is finished and \
+                 saved, unless mpirun ends the process before",
+            );
+        }
+    })?;
     if let Some(folder) = &arguments.resume {
-        return go_on(folder, &stop, output);
+        return go_on(folder, workers, &stop, output);
     }
     let experiment = experiment(&arguments)?;
     for note in experiment.notes.iter().map(String::as_str).chain(experiment.undone()) {
@@ -29,19 +47,26 @@ pub(crate) fn run(arguments: TrainArgs, output: &Output) -> anyhow::Result<ExitC
     }
     experiment.check()?;
     if experiment.test.only_test {
-        return test(&experiment, output);
+        return match workers.leads() {
+            true => test(&experiment, output),
+            false => Ok(ExitCode::SUCCESS),
+        };
     }
     if experiment.model.resume_training {
         let run = RunDir::of_checkpoint(&experiment.model.pretrain_path)?;
         output.note(format!("continuing {} with its own settings", run.path().display()));
-        return go_on(run.path(), &stop, output);
+        return go_on(run.path(), workers, &stop, output);
     }
     let folder = output_dir(&experiment);
     if experiment.repeats > 1 {
-        return several(&Repeats::create(&experiment, &folder)?, &stop, output);
+        let repeats = match workers.leads() {
+            true => Repeats::create(&experiment, &folder)?,
+            false => Repeats::at(&experiment, &folder),
+        };
+        return repeat(&repeats, workers, &stop, output);
     }
     let (run, outcome) = watched(experiment.solver.max_epochs, output, |observer| {
-        centroids::train(&experiment, &folder, &stop, &mut |event| {
+        centroids::train(&experiment, &folder, workers, &stop, &mut |event| {
             if let TrainEvent::Ready { .. } = event {
                 output.note(format!("run folder: {}", folder.display()));
             }
@@ -52,14 +77,19 @@ pub(crate) fn run(arguments: TrainArgs, output: &Output) -> anyhow::Result<ExitC
 }
 
 /// Continues a run, or several.
-fn go_on(folder: &Path, stop: &Arc<AtomicBool>, output: &Output) -> anyhow::Result<ExitCode> {
+fn go_on(
+    folder: &Path,
+    workers: &Rc<dyn Workers>,
+    stop: &AtomicBool,
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
     if Repeats::exists(folder) {
-        return several(&Repeats::open(folder)?, stop, output);
+        return repeat(&Repeats::open(folder)?, workers, stop, output);
     }
     let run = RunDir::open(folder)?;
     let epochs = Experiment::read(&run.config())?.solver.max_epochs;
     let (run, outcome) =
-        watched(epochs, output, |observer| centroids::resume(run, stop, observer))?;
+        watched(epochs, output, |observer| centroids::resume(run, workers, stop, observer))?;
     Ok(conclude(&run, outcome, output))
 }
 
@@ -76,9 +106,14 @@ fn watched<T>(
 }
 
 /// Trains with several seeds and shows what they have in common.
-fn several(repeats: &Repeats, stop: &AtomicBool, output: &Output) -> anyhow::Result<ExitCode> {
+fn repeat(
+    repeats: &Repeats,
+    workers: &Rc<dyn Workers>,
+    stop: &AtomicBool,
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
     let epochs = repeats.experiment().solver.max_epochs;
-    let runs = watched(epochs, output, |observer| repeats.go(stop, observer))?;
+    let runs = watched(epochs, output, |observer| repeats.go(workers, stop, observer))?;
     let interrupted = matches!(runs.last(), Some((_, Outcome::Interrupted)));
     let summary = summarize(&runs);
     let values: Vec<Value> = runs.iter().map(|(run, outcome)| json_of(run, outcome)).collect();

@@ -111,7 +111,9 @@ fn what_cannot_be_measured_is_refused() {
             text.lines().filter(|line| !line.starts_with("training on")).collect();
         assert!(errors.len() == 1 && errors[0].contains(part), "{part}: {text}");
     };
-    refused(&["--devices", "8"], "use --devices 1");
+    refused(&["--devices", "8"], "`mpirun -n 8 centroids bench train --devices 8 …`");
+    let several = ["GPU_IDS", "[0,1]"];
+    refused(&several, "2 devices want 2 processes, this is 1: ");
     refused(&["--epochs", "1", "SOLVER.IMS_PER_BATCH", "8"], "solver.max_epochs = 1: gives");
     refused(&["--epochs", "0"], "solver.max_epochs = 0");
     refused(&["SOLVER.NONSENSE", "1"], "nonsense");

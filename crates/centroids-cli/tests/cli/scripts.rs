@@ -74,8 +74,13 @@ fn without_a_folder_they_say_so() {
             assert!(text.starts_with("error: ") && text.contains(part), "{name}: {text}");
         }
         let mut command = script(name, folder.path());
-        let assert = command.args([&data_path(), "--devices=8"]).assert().failure();
+        command.env("MPIRUN", "echo not-mpirun");
+        let text = stdout(command.args([&data_path(), "--devices=8", "--device_id=2"]).assert());
+        let devices = "cuda:2,cuda:3,cuda:4,cuda:5,cuda:6,cuda:7,cuda:8,cuda:9";
+        assert!(text.starts_with("not-mpirun -n 8 ") && text.contains(devices), "{name}: {text}");
+        command.env("MPIRUN", "no-such-program");
+        let assert = command.assert().code(1);
         let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
-        assert!(text.contains("several"), "{name}: {text}");
+        assert!(text.contains("several devices") && text.contains("MPIRUN"), "{name}: {text}");
     }
 }

@@ -27,6 +27,10 @@ pub struct LoaderOptions {
     /// Batches of the epoch already consumed: loading starts behind them, with the pixels the whole
     /// epoch has there.
     pub skip_batches: usize,
+    /// Processes that share the epoch, each with as many places in a batch.
+    pub world: usize,
+    /// Which of them this is, from 0.
+    pub rank: usize,
     /// Pixel limit of a picture.
     pub max_pixels: u64,
 }
@@ -39,6 +43,8 @@ impl Default for LoaderOptions {
             seed: 0,
             epoch: 0,
             skip_batches: 0,
+            world: 1,
+            rank: 0,
             max_pixels: DEFAULT_MAX_PIXELS,
         }
     }
@@ -53,8 +59,8 @@ pub struct TrainLoader {
 
 /// Starts loading `batches` of one epoch, each a list of draws from `records`.
 ///
-/// The augmentation of an image depends on seed, epoch, its position in the epoch and itself. An
-/// image that cannot be read yields an error that names it, in place of its batch; the batches
+/// The augmentation of an image depends on seed, epoch, its position in the epoch of all processes
+/// and itself. An image that cannot be read yields an error that names it, in place of its batch; the batches
 /// behind it can still be had.
 pub fn train_batches(
     records: Arc<[ImageRecord]>,
@@ -107,7 +113,9 @@ impl TrainJob {
         let [height, width] = self.transform.input.size;
         let shape = [draws.len(), 3, height, width];
         let mut images = Vec::with_capacity(shape.iter().product());
-        let first_position: usize = self.batches[..index].iter().map(Vec::len).sum();
+        let LoaderOptions { world, rank, .. } = self.options;
+        let before: usize = self.batches[..index].iter().map(Vec::len).sum();
+        let first_position = before * world + rank * draws.len();
         for (position, draw) in (first_position..).zip(draws) {
             match draw.is_real && !cancelled.is_set() {
                 true => self.append(draw.record, position, buffers, &mut images)?,

@@ -16,6 +16,7 @@ pub use centroid_triplet::{CentroidTriplet, centroid_triplet_loss};
 pub use cross_entropy::cross_entropy;
 pub use margin::Margin;
 pub use pairwise::Metric;
+pub(crate) use total::shared_loss;
 pub use total::{LossConfig, LossTerms, Method, TrainLabels, total_loss};
 pub use triplet::{Triplet, triplet_loss};
 

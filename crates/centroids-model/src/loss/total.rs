@@ -63,11 +63,23 @@ pub struct TrainLabels {
     pub k: usize,
 }
 
-/// The parts of one step's loss. Every field is `[1]`; only `total` carries a gradient.
+impl TrainLabels {
+    /// The rows that count in the losses without mining.
+    fn counted(&self, method: Method) -> Vec<bool> {
+        match method {
+            Method::Ctl => self.is_real.clone(),
+            Method::Base => vec![true; self.labels.len()],
+        }
+    }
+}
+
+/// The parts of one step's loss. Every field is `[1]`; only the first two carry a gradient.
 #[derive(Debug)]
 pub struct LossTerms {
     /// Weighted sum.
     pub total: Tensor<1>,
+    /// What is minimised: `total`, unless several processes share the batch.
+    pub objective: Tensor<1>,
     /// Cross entropy.
     pub query_xent: Tensor<1>,
     /// Batch-hard triplet.
@@ -93,16 +105,38 @@ pub fn total_loss(
     batch: &TrainLabels,
     config: &LossConfig,
 ) -> LossTerms {
-    let TrainLabels { labels, is_real, k } = batch;
-    let every = vec![true; labels.len()];
-    let rows = if config.method == Method::Ctl { is_real } else { &every };
+    let whole = (features.clone(), batch);
+    shared_loss((features, batch), whole, head, Mode::Train, config)
+}
 
-    let (counted, counted_labels) = select(features.clone(), labels, rows);
-    let logits = head.classify(head.neck(counted, Mode::Train)); // [rows, C]
-    let xent = cross_entropy(logits, &counted_labels, config.label_smoothing);
-    let triplet = triplet_loss(features.clone(), labels, is_real, config.margin, config.metric);
-    let center = center_loss(features.clone(), head.centers(), labels, rows)
-        .mul_scalar(config.center_weight);
+/// The loss of a batch that several processes share: each has `own` rows of the `whole`, which are
+/// the same number in all of them, and in `whole` only its own carry a gradient.
+///
+/// Mining sees the whole batch. The other losses are sums over rows and see the own ones, in such
+/// shares that the mean of every term over the processes is the term of the whole batch. So is the
+/// mean of the objectives' gradients: every process has that part of the mined terms' gradient that
+/// goes through its own rows, which must be added up, so they count once for each process.
+pub(crate) fn shared_loss(
+    (features, own): (Tensor<2>, &TrainLabels),
+    (whole_features, whole): (Tensor<2>, &TrainLabels),
+    head: &Head,
+    norm: Mode,
+    config: &LossConfig,
+) -> LossTerms {
+    let processes = whole.labels.len() / own.labels.len();
+    let (rows, all_rows) = (own.counted(config.method), whole.counted(config.method));
+    let count = |rows: &[bool]| rows.iter().filter(|&&row| row).count().max(1) as f64;
+    let share = processes as f64 * count(&rows) / count(&all_rows);
+    let TrainLabels { labels, is_real, k } = whole;
+
+    let (counted, counted_labels) = select(features.clone(), &own.labels, &rows);
+    let logits = head.classify(head.neck(counted, norm)); // [rows, C]
+    let xent = cross_entropy(logits, &counted_labels, config.label_smoothing).mul_scalar(share);
+    let triplet =
+        triplet_loss(whole_features.clone(), labels, is_real, config.margin, config.metric);
+    let center = center_loss(features, head.centers(), &own.labels, &rows)
+        .mul_scalar(config.center_weight * share);
+    let mut mined = triplet.loss.clone().mul_scalar(config.triplet_weight);
     let mut terms = LossTerms {
         query_xent: xent.clone().detach(),
         query_triplet: triplet.loss.clone().detach(),
@@ -111,19 +145,30 @@ pub fn total_loss(
         dist_ap: triplet.dist_ap,
         dist_an: triplet.dist_an,
         l2_mean_centroid: None,
-        total: xent.mul_scalar(config.xent_weight)
-            + triplet.loss.mul_scalar(config.triplet_weight)
-            + center,
+        objective: triplet.loss,
+        total: xent.mul_scalar(config.xent_weight) + mined.clone() + center,
     };
     if config.method == Method::Ctl {
-        let centroid =
-            centroid_triplet_loss(features, labels, is_real, *k, config.margin, config.metric);
+        let centroid = centroid_triplet_loss(
+            whole_features,
+            labels,
+            is_real,
+            *k,
+            config.margin,
+            config.metric,
+        );
         terms.centroid_triplet = Some(centroid.loss.clone().detach());
         terms.dist_ap = centroid.dist_ap;
         terms.dist_an = centroid.dist_an;
         terms.l2_mean_centroid = Some(centroid.centroid_norm);
-        terms.total = terms.total + centroid.loss.mul_scalar(config.centroid_weight);
+        let centroid = centroid.loss.mul_scalar(config.centroid_weight);
+        mined = mined + centroid.clone();
+        terms.total = terms.total + centroid;
     }
+    terms.objective = match processes {
+        1 => terms.total.clone(),
+        _ => terms.total.clone() + mined.mul_scalar(processes as f64 - 1.0),
+    };
     terms
 }
 

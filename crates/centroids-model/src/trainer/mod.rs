@@ -1,11 +1,16 @@
 //! The training loop: sampler → loader → step, epoch by epoch, resumable at any step.
 
+mod exchange;
 mod metrics;
 mod step;
+#[cfg(test)]
+mod tests;
 
+use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -14,15 +19,18 @@ use centroids_data::{
     TrainTransform, train_batches,
 };
 
+use exchange::FlatGradients;
 pub use metrics::{EpochMetrics, EpochSums, StepTerms};
 
 use crate::checkpoint::{Checkpoint, Position};
 use crate::embedder::Embedder;
+use crate::layers::Mode;
 use crate::loss::{LossConfig, Method};
 use crate::optimizer::{Optimizer, OptimizerConfig};
 use crate::reid_model::{ModelSpec, ReidModel};
 use crate::schedule::Schedule;
 use crate::weights::{BackboneImport, StateDict, Tensors};
+use crate::workers::{Workers, alone};
 use crate::{BackboneOptions, Error, weights};
 
 /// Everything a training run depends on besides the images and the device.
@@ -34,15 +42,19 @@ pub struct TrainConfig {
     pub transform: TrainTransform,
     /// Height and width of the images that are embedded, in evaluation and afterwards.
     pub eval_size: [usize; 2],
+    /// Statistics of the batch norms: those of the batch, or the running ones, which then stay.
+    pub norm: Mode,
     /// Losses and their weights.
     pub loss: LossConfig,
+    /// Whether several processes mine in the batch of all of them, not each in its own.
+    pub gather: bool,
     /// Settings of Adam and of the centres' SGD.
     pub optimizer: OptimizerConfig,
     /// Learning rate by epoch.
     pub schedule: Schedule,
     /// Epochs to train.
     pub epochs: usize,
-    /// Identities per batch (P).
+    /// Identities per batch of one process (P).
     pub p: usize,
     /// Images per identity (K).
     pub k: usize,
@@ -74,7 +86,7 @@ pub struct StepReport {
     pub step: usize,
     /// Steps of this epoch.
     pub steps: usize,
-    /// Images of the step.
+    /// Images of the step, of all processes.
     pub images: usize,
     /// Learning rate of the step.
     pub lr: f64,
@@ -83,6 +95,8 @@ pub struct StepReport {
     /// Seconds it took: images to the device, forward, backward, both optimisers; not the wait for
     /// the loader.
     pub seconds: f64,
+    /// Those of them in which gradients went from process to process, with the wait for the slowest.
+    pub exchange_seconds: f64,
 }
 
 /// A model in training, always between two steps.
@@ -98,6 +112,10 @@ pub struct Trainer {
     step: usize,
     sums: EpochSums,
     probe: Option<Probe>,
+    workers: Rc<dyn Workers>,
+    flat: FlatGradients,
+    /// From step to step, with loading.
+    longest_cycle: Option<Duration>,
 }
 
 /// A picture of the last step, to try the weights on before they are saved.
@@ -137,6 +155,9 @@ impl Trainer {
             step: 0,
             sums: EpochSums::default(),
             probe: None,
+            workers: alone(),
+            flat: FlatGradients::new(),
+            longest_cycle: None,
         })
     }
 
@@ -163,15 +184,48 @@ impl Trainer {
     ) -> Result<Trainer, Error> {
         let mut trainer = Trainer::new(config, records, device)?;
         checkpoint.check_dataset(trainer.labels.pids(), fingerprint(&trainer.records))?;
-        trainer.model = weights::load(trainer.model, &checkpoint.tensors, &checkpoint.path)?;
-        let Position { epoch, step, optimizer_steps, sums } = checkpoint.position.clone();
-        trainer.optimizer.restore(
-            &checkpoint.tensors,
-            optimizer_steps,
-            &trainer.device.clone().inner(),
-        );
-        (trainer.epoch, trainer.step, trainer.sums) = (epoch, step, sums);
+        trainer.restore(checkpoint)?;
         Ok(trainer)
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        self.model = weights::load(self.model.clone(), &checkpoint.tensors, &checkpoint.path)?;
+        let Position { epoch, step, processes, optimizer_steps, sums } =
+            checkpoint.position.clone();
+        let device = self.device.clone().inner();
+        self.optimizer.restore(&checkpoint.tensors, optimizer_steps, &device);
+        (self.epoch, self.step, self.sums) = (epoch, step * processes, sums);
+        Ok(())
+    }
+
+    /// Trains on together with the other processes, all from the state of process 0. To be called
+    /// once, before the first step.
+    ///
+    /// Within an epoch that other processes began it goes on behind as many images.
+    ///
+    /// # Errors
+    /// Fewer identities than all batches together hold; another dataset than process 0 has.
+    pub fn join(mut self, workers: Rc<dyn Workers>) -> Result<Trainer, Error> {
+        if workers.size() == 1 {
+            return Ok(self);
+        }
+        let TrainConfig { p, k, resample, .. } = self.config;
+        let options = PkOptions { p, k, resample, world: workers.size(), rank: workers.rank() };
+        self.sampler = PkSampler::new(&self.records, &self.labels, options)?;
+        let mut state = Vec::new();
+        if workers.leads() {
+            state = self.checkpoint(String::new())?.to_bytes()?;
+        }
+        workers.broadcast(&mut state);
+        if !workers.leads() {
+            let path = Path::new("the state of process 0");
+            let state = Checkpoint::of(&StateDict::of_bytes(path, &state)?)?;
+            state.check_dataset(self.labels.pids(), fingerprint(&self.records))?;
+            self.restore(&state)?;
+        }
+        self.step /= workers.size();
+        self.workers = workers;
+        Ok(self)
     }
 
     /// Epochs that are complete.
@@ -199,7 +253,8 @@ impl Trainer {
         self.labels.len()
     }
 
-    /// Runs the rest of the current epoch; `stop` is looked at between steps.
+    /// Runs the rest of the current epoch; `stop` is looked at between steps, and where one process
+    /// is to stop, all do.
     ///
     /// # Errors
     /// An image that cannot be read, or a loss that is not finite.
@@ -211,22 +266,37 @@ impl Trainer {
         let batches = self.sampler.epoch(self.config.seed, self.epoch);
         let steps = batches.len();
         let lr = self.config.schedule.lr(self.epoch);
+        let mut cycle = Instant::now();
         for batch in self.load(batches) {
             let batch = batch?;
-            let images = batch.labels.len();
-            let image = batch.images[..batch.images.len() / images].to_vec();
+            let own = batch.labels.len();
+            let (images, image) =
+                (own * self.workers.size(), batch.images[..batch.images.len() / own].to_vec());
+            self.workers.wait_at_most(patience(self.longest_cycle));
             let start = Instant::now();
-            let terms = step::step(self, batch, lr);
-            let seconds = start.elapsed().as_secs_f64();
+            let (terms, exchange) = step::step(self, batch, lr);
+            let (seconds, exchange_seconds) =
+                (start.elapsed().as_secs_f64(), exchange.as_secs_f64());
             self.step += 1;
             self.probe = Some(Probe { image, epoch: self.epoch, step: self.step });
             terms.check_finite(self.epoch, self.step)?;
             self.sums.add(&terms);
             let (epoch, step) = (self.epoch, self.step);
-            observer(&StepReport { epoch, step, steps, images, lr, terms, seconds });
-            if stop.load(Ordering::Relaxed) && step < steps {
+            observer(&StepReport {
+                epoch,
+                step,
+                steps,
+                images,
+                lr,
+                terms,
+                seconds,
+                exchange_seconds,
+            });
+            if self.workers.any(stop.load(Ordering::Relaxed)) && step < steps {
                 return Ok(EpochEnd::Interrupted);
             }
+            self.longest_cycle = self.longest_cycle.max(Some(cycle.elapsed()));
+            cycle = Instant::now();
         }
         let metrics = std::mem::take(&mut self.sums).finish(self.epoch, lr);
         (self.epoch, self.step) = (self.epoch + 1, 0);
@@ -239,6 +309,8 @@ impl Trainer {
             seed: self.config.seed,
             epoch: self.epoch,
             skip_batches: self.step,
+            world: self.workers.size(),
+            rank: self.workers.rank(),
             max_pixels: self.config.max_pixels,
             ..LoaderOptions::default()
         };
@@ -273,6 +345,7 @@ impl Trainer {
             position: Position {
                 epoch: self.epoch,
                 step: self.step,
+                processes: self.workers.size(),
                 optimizer_steps: self.optimizer.steps(),
                 sums: self.sums.clone(),
             },
@@ -293,6 +366,15 @@ impl Trainer {
         let [height, width] = self.config.transform.input.size;
         let embedding = self.embedder().embed_batch(image.clone(), [1, 3, height, width]);
         check("the embedding of a training image", &embedding)
+    }
+}
+
+/// How long a process waits for the others in a step. They may load more slowly, or compile their
+/// kernels in the first step.
+fn patience(longest_cycle: Option<Duration>) -> Duration {
+    match longest_cycle {
+        Some(cycle) => Duration::from_secs(30).max(20 * cycle),
+        None => Duration::from_secs(600),
     }
 }
 

@@ -1,23 +1,41 @@
 //! One training step: forward, losses, backward, both optimisers.
 
+use std::time::{Duration, Instant};
+
 use burn::tensor::{Tensor, TensorData};
 use centroids_data::TrainBatch;
 
-use super::{StepTerms, Trainer};
-use crate::layers::Mode;
-use crate::loss::{LossTerms, TrainLabels, total_loss};
+use super::exchange::{average_terms, gather_features};
+use super::{StepTerms, TrainConfig, Trainer};
+use crate::loss::{LossTerms, TrainLabels, shared_loss};
 
-pub(super) fn step(trainer: &mut Trainer, batch: TrainBatch, lr: f64) -> StepTerms {
+/// The terms of the step, and the time that its gradients took from process to process.
+pub(super) fn step(trainer: &mut Trainer, batch: TrainBatch, lr: f64) -> (StepTerms, Duration) {
+    let workers = trainer.workers.clone();
     let images = TensorData::new(batch.images, batch.shape);
     let images = Tensor::<4>::from_data(images, &trainer.device); // [p·k, 3, h, w]
     let labels = TrainLabels { labels: batch.labels, is_real: batch.is_real, k: trainer.config.k };
 
-    let features = trainer.model.features(images, Mode::Train); // [p·k, d]
-    let terms = total_loss(features, trainer.model.head(), &labels, &trainer.config.loss);
+    let TrainConfig { norm, gather, loss, .. } = &trainer.config;
+    let features = trainer.model.features(images, *norm); // [p·k, d]
+    let (whole, whole_labels) = match *gather && workers.size() > 1 {
+        true => gather_features(&features, &labels, &*workers), // [size·p·k, d]
+        false => (features.clone(), labels.clone()),
+    };
+    let (own, whole) = ((features, &labels), (whole, &whole_labels));
+    let terms = shared_loss(own, whole, trainer.model.head(), *norm, loss);
 
-    let gradients = terms.total.backward();
+    let mut gradients = terms.objective.backward();
+    let start = Instant::now();
+    if workers.size() > 1 {
+        trainer.flat.average(&trainer.model, &mut gradients, &*workers);
+    }
+    let exchange = start.elapsed();
     trainer.model = trainer.optimizer.step(trainer.model.clone(), gradients, lr);
-    read(terms)
+    match workers.size() {
+        1 => (read(terms), Duration::ZERO),
+        _ => (average_terms(read(terms), &*workers), exchange),
+    }
 }
 
 /// Brings the terms to the host in one transfer.

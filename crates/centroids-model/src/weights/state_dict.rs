@@ -124,8 +124,15 @@ impl StateDict {
         // SAFETY: the bytes are only read, and as bytes: any value is valid. Writing to a file of
         // weights while it is read is outside of what any program can bear.
         let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
-        let parsed = parse(&bytes).map_err(reject)?;
-        Ok(StateDict { path: path.to_owned(), ..parsed })
+        StateDict::of_bytes(path, &bytes)
+    }
+
+    /// [`StateDict::read`] of what is in memory; errors name `path`.
+    pub(crate) fn of_bytes(path: &Path, bytes: &[u8]) -> Result<StateDict, Error> {
+        match parse(bytes) {
+            Ok(parsed) => Ok(StateDict { path: path.to_owned(), ..parsed }),
+            Err(reason) => Err(Error::File { path: path.to_owned(), reason }),
+        }
     }
 
     /// The file.

@@ -30,7 +30,7 @@ pub struct Experiment {
     pub seed: u64,
     /// Runs with the seeds `seed`, `seed + 1`, …
     pub repeats: usize,
-    /// Device: `cpu`, `cuda:0`, …
+    /// Device: `cpu`, `cuda:0`, …; with commas between them several, one for each process.
     pub device: String,
     /// Half precision in the convolutions; read, but without effect yet.
     pub use_mixed_precision: bool,
@@ -200,7 +200,7 @@ mod tests {
         assert!(message("solver = 3").contains("`solver`"));
         assert!(Experiment::default().with_pairs(&["SEED"]).is_err());
         assert!(message("[model.name]\nx = 1").contains("`model.name.x`"));
-        assert!(message("GPU_IDS = [0, 1]").contains("one device"));
+        assert!(message("GPU_IDS = [0, -1]").contains("e.g. [0]"));
         assert!(message("[solver]\noptimizer_name = \"SGD\"").contains("\"Adam\""));
         let yaml = |text: &str| Experiment::parse_yaml(text).unwrap_err().to_string();
         assert!(yaml("SOLVER:\n  BASE_LRR: 1").contains("`solver.base_lr`"));
@@ -208,6 +208,17 @@ mod tests {
         assert!(yaml("- 1").contains("not valid YAML"));
         let twice = yaml("MODEL:\n  NAME: a\n  NAME: b\n");
         assert_eq!(twice, "not valid YAML: line 3 column 3: duplicate mapping key: NAME");
+    }
+
+    #[test]
+    fn several_gpus_are_a_device_for_each_process() {
+        let devices = |ids: &str| {
+            let experiment = Experiment::default().with_pairs(&["GPU_IDS", ids]).unwrap();
+            experiment.devices().unwrap().len()
+        };
+        assert_eq!(["[]", "[0]", "[0, 1, 2]"].map(devices), [1, 1, 3]);
+        let experiment = Experiment { device: "cpu,npu".to_owned(), ..Experiment::default() };
+        assert!(experiment.check().unwrap_err().to_string().contains("`npu`"));
     }
 
     /// Both files of the reference have these keys; it wrote the numbers so that PyYAML reads texts.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use centroids_core::{CameraRule, CentroidOf, Distance, Metric, Unit};
 use centroids_data::{DatasetSource, InputSpec, Layout, TrainTransform};
+use centroids_model::layers::Mode;
 use centroids_model::loss::{self, LossConfig, Margin, Method};
 use centroids_model::{
     Backbone, BackboneOptions, Decay, Device, EmbedOptions, IMAGE_SIDES, OptimizerConfig, Schedule,
@@ -24,7 +25,7 @@ impl Experiment {
         self.metric()?;
         self.cameras()?;
         self.monitor()?;
-        self.parse_device()?;
+        self.devices()?;
         positive("test.ims_per_batch", self.test.ims_per_batch)?;
         positive("repeats", self.repeats)?;
         for (key, path) in [
@@ -94,12 +95,21 @@ impl Experiment {
         })
     }
 
-    /// The device.
+    /// The device; of several, that of the first process.
     ///
     /// # Errors
     /// One that is unknown or not compiled in.
     pub fn parse_device(&self) -> Result<Device, Error> {
-        Ok(centroids_model::parse_device(&self.device)?)
+        Ok(self.devices()?.remove(0))
+    }
+
+    /// The device of every process, or one for all.
+    ///
+    /// # Errors
+    /// As [`Experiment::parse_device`].
+    pub fn devices(&self) -> Result<Vec<Device>, Error> {
+        let device = |name: &str| Ok(centroids_model::parse_device(name.trim())?);
+        self.device.split(',').map(device).collect()
     }
 
     /// How embeddings are compared.
@@ -164,7 +174,9 @@ impl Experiment {
             },
             transform: self.transform()?,
             eval_size: size("input.size_test", self.input.size_test)?,
+            norm: if self.model.frozen_norm { Mode::Eval } else { Mode::Train },
             loss: self.loss()?,
+            gather: solver.gather_embeddings,
             optimizer: OptimizerConfig {
                 weight_decay: not_negative("solver.weight_decay", solver.weight_decay)?,
                 center_lr: not_negative("solver.center_lr", solver.center_lr)?,

@@ -41,7 +41,7 @@ pub(super) fn meaning(key: &str, value: &Value) -> Result<Meaning, Error> {
         | "dataloader.drop_last"
         | "solver.use_automatic_optim" => Ok(Meaning::Nothing(None)),
         "log_dir" => note("the run folder is output_dir"),
-        "solver.dist_backend" => note("one process trains on one device"),
+        "solver.dist_backend" => note("several processes are started by mpirun"),
         "solver.momentum"
         | "solver.cluster_margin"
         | "solver.weight_decay_bias"
@@ -63,7 +63,7 @@ fn only(key: &str, value: &Value, done: &str) -> Result<Meaning, Error> {
     }
 }
 
-/// The device that a list of GPU numbers means in this build.
+/// The devices that a list of GPU numbers means in this build, one for each process.
 fn gpu(ids: &Value) -> Result<Meaning, Error> {
     let wrong = |expected: &str| {
         let (key, expected) = ("gpu_ids".to_owned(), expected.to_owned());
@@ -73,17 +73,21 @@ fn gpu(ids: &Value) -> Result<Meaning, Error> {
         Value::Array(ids) => ids.as_slice(),
         one => std::slice::from_ref(one),
     };
-    let cpu = || Value::String("cpu".to_owned());
-    match ids {
-        [] => Ok(Meaning::Other("device", cpu())),
-        [Value::Integer(id)] if *id >= 0 => Ok(match centroids_model::COMPILED_GPUS.first() {
-            Some(kind) => Meaning::Other("device", Value::String(format!("{kind}:{id}"))),
-            None => Meaning::Nothing(Some(
-                "gpu_ids has no effect: this build has no GPU back end, see `Devices` in README.md"
-                    .to_owned(),
-            )),
-        }),
-        [_] => wrong("a list of device numbers, e.g. [0]"),
-        _ => wrong("one device, e.g. [0]: a process trains on one"),
+    let kind = centroids_model::COMPILED_GPUS.first();
+    let device = |id: &Value| match (id.as_integer(), kind) {
+        (Some(id @ 0..), Some(kind)) => Some(format!("{kind}:{id}")),
+        (Some(0..), None) => Some("cpu".to_owned()),
+        _ => None,
+    };
+    let Some(devices) = ids.iter().map(device).collect::<Option<Vec<String>>>() else {
+        return wrong("a list of device numbers, e.g. [0]");
+    };
+    match devices.as_slice() {
+        [] => Ok(Meaning::Other("device", Value::String("cpu".to_owned()))),
+        [_] if kind.is_none() => Ok(Meaning::Nothing(Some(
+            "gpu_ids has no effect: this build has no GPU back end, see `Devices` in README.md"
+                .to_owned(),
+        ))),
+        devices => Ok(Meaning::Other("device", Value::String(devices.join(",")))),
     }
 }

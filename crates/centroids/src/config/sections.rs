@@ -13,6 +13,8 @@ pub struct ModelSection {
     pub last_stride: usize,
     /// ResNets: ReLU after the stem; the reference has none.
     pub stem_relu: bool,
+    /// Whether batch norms use their running statistics in training too, and leave them as they are.
+    pub frozen_norm: bool,
     /// Whether training starts from the weights at `pretrain_path`, if that is not empty.
     pub pretrained: bool,
     /// File with the backbone's weights (`.pth`, `.safetensors`); empty = random ones. With
@@ -32,6 +34,7 @@ impl Default for ModelSection {
             name: "resnet50".to_owned(),
             last_stride: 1,
             stem_relu: false,
+            frozen_norm: false,
             pretrained: true,
             pretrain_path: PathBuf::new(),
             resume_training: false,
@@ -129,9 +132,12 @@ pub struct SolverSection {
     pub method: String,
     /// Epochs.
     pub max_epochs: usize,
-    /// Identities per batch (P); images per batch are P × K.
+    /// Identities per batch of one process (P); its images per batch are P × K.
     pub ims_per_batch: usize,
-    /// Adam's rate after the warm-up.
+    /// With several processes: whether mining and leave-one-out centroids see the batches of all
+    /// processes; the reference's see those of their own.
+    pub gather_embeddings: bool,
+    /// Adam's rate after the warm-up. It is not changed by the number of processes.
     pub base_lr: f64,
     /// Coupled L2 on every trainable tensor but the centres.
     pub weight_decay: f64,
@@ -179,6 +185,7 @@ impl Default for SolverSection {
             method: "ctl".to_owned(),
             max_epochs: 120,
             ims_per_batch: 64,
+            gather_embeddings: false,
             base_lr: 1e-4,
             weight_decay: 5e-4,
             margin: 0.5,

@@ -1,9 +1,10 @@
 //! Training for the clock alone: no evaluation, no run folder, nothing saved.
 
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use centroids_model::{StepReport, StepTerms};
+use centroids_model::{StepReport, StepTerms, Workers};
 
 use super::TrainEvent;
 use super::train::{Observer, beginning};
@@ -18,19 +19,23 @@ pub const WARM_UP_STEPS: usize = 4;
 pub struct TrainingSpeed {
     /// Steps, those of the warm-up too.
     pub steps: usize,
-    /// Identities of a step (P).
+    /// Processes that trained together.
+    pub processes: usize,
+    /// Identities of a step (P of every process).
     pub identities: usize,
-    /// Images of a step (P × K), mock ones too.
+    /// Images of a step (K of every identity), mock ones too.
     pub images: usize,
     /// Mean seconds of a step: images to the device, forward, backward, both optimisers.
     pub step_seconds: f64,
+    /// Those of them in which gradients went from process to process, with the wait for the slowest.
+    pub exchange_seconds: f64,
     /// Mean seconds from the end of a step to the end of the next, so with the wait for the loader.
     pub cycle_seconds: f64,
     /// Loss terms of the last step.
     pub last: StepTerms,
     /// Seconds in all, from reading the dataset on.
     pub seconds: f64,
-    /// Threads that compute.
+    /// Threads that compute in a process.
     pub threads: usize,
 }
 
@@ -51,20 +56,22 @@ impl TrainingSpeed {
     }
 }
 
-/// Trains for `solver.max_epochs`, or until `max_steps` are done, and measures it.
+/// Trains for `solver.max_epochs`, or until `max_steps` are done, together with the other `workers`,
+/// and measures it.
 ///
 /// # Errors
 /// As [`super::train`]; fewer steps than the warm-up has; [`Error::Interrupted`].
 pub fn measure_training(
     experiment: &Experiment,
     max_steps: Option<usize>,
+    workers: &Rc<dyn Workers>,
     stop: &AtomicBool,
     observer: &mut Observer<'_>,
 ) -> Result<TrainingSpeed, Error> {
     let begin = Instant::now();
     experiment.check()?;
     let dataset = experiment.source()?.load()?;
-    let mut trainer = beginning(experiment, &dataset, observer)?;
+    let mut trainer = beginning(experiment, &dataset, workers, observer)?;
     observer(TrainEvent::Ready {
         dataset: &dataset,
         num_classes: trainer.num_classes(),
@@ -83,7 +90,7 @@ pub fn measure_training(
     if stop.load(Ordering::Relaxed) {
         return Err(Error::Interrupted);
     }
-    watch.speed(experiment, begin)
+    watch.speed(experiment, workers.size(), begin)
 }
 
 /// Times of the steps so far.
@@ -92,6 +99,8 @@ struct StopWatch {
     steps: usize,
     /// Sum over the counted steps.
     step_seconds: f64,
+    /// And those of the exchange.
+    exchange_seconds: f64,
     /// Ends of the last step of the warm-up and of the last step.
     counted: Option<(Instant, Instant)>,
     last: Option<StepReport>,
@@ -107,10 +116,16 @@ impl StopWatch {
         } else if let Some((_, end)) = &mut self.counted {
             *end = now;
             self.step_seconds += step.seconds;
+            self.exchange_seconds += step.exchange_seconds;
         }
     }
 
-    fn speed(self, experiment: &Experiment, begin: Instant) -> Result<TrainingSpeed, Error> {
+    fn speed(
+        self,
+        experiment: &Experiment,
+        processes: usize,
+        begin: Instant,
+    ) -> Result<TrainingSpeed, Error> {
         let (Some(last), Some((start, end)), true) =
             (self.last, self.counted, self.steps > WARM_UP_STEPS)
         else {
@@ -125,9 +140,11 @@ impl StopWatch {
         let counted = (self.steps - WARM_UP_STEPS) as f64;
         Ok(TrainingSpeed {
             steps: self.steps,
+            processes,
             identities: last.images / experiment.dataloader.num_instance,
             images: last.images,
             step_seconds: self.step_seconds / counted,
+            exchange_seconds: self.exchange_seconds / counted,
             cycle_seconds: (end - start).as_secs_f64() / counted,
             last: last.terms,
             seconds: begin.elapsed().as_secs_f64(),
@@ -142,7 +159,16 @@ mod tests {
 
     fn step(seconds: f64) -> StepReport {
         let terms = StepTerms { total: seconds, ..StepTerms::default() };
-        StepReport { epoch: 0, step: 1, steps: 9, images: 64, lr: 0.0, terms, seconds }
+        StepReport {
+            epoch: 0,
+            step: 1,
+            steps: 9,
+            images: 64,
+            lr: 0.0,
+            terms,
+            seconds,
+            exchange_seconds: seconds / 4.0,
+        }
     }
 
     #[test]
@@ -151,9 +177,12 @@ mod tests {
         for seconds in [100.0, 100.0, 100.0, 100.0, 0.125, 0.375] {
             watch.step_ended(&step(seconds));
         }
-        let speed = watch.speed(&Experiment::default(), Instant::now()).unwrap();
+        let speed = watch.speed(&Experiment::default(), 2, Instant::now()).unwrap();
         assert_eq!((speed.steps, speed.identities, speed.images), (6, 16, 64));
-        assert_eq!((speed.step_seconds, speed.last.total), (0.25, 0.375));
+        assert_eq!(
+            (speed.step_seconds, speed.exchange_seconds, speed.last.total),
+            (0.25, 0.0625, 0.375)
+        );
         assert_eq!((speed.identities_per_second(), speed.images_per_second()), (64.0, 256.0));
         assert!(speed.cycle_seconds < 1.0, "the clock ran for no second: {speed:?}");
     }
@@ -162,7 +191,7 @@ mod tests {
     fn too_few_steps_are_no_measurement() {
         let mut watch = StopWatch::default();
         (0..4).for_each(|_| watch.step_ended(&step(0.5)));
-        let error = watch.speed(&Experiment::default(), Instant::now()).unwrap_err().to_string();
+        let error = watch.speed(&Experiment::default(), 1, Instant::now()).unwrap_err().to_string();
         assert!(error.contains("max_epochs") && error.contains("4 steps"), "{error}");
     }
 }

@@ -1,9 +1,11 @@
 //! The same training with several seeds, and what their figures have in common.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use centroids_core::{CameraRule, Report, Unit};
+use centroids_model::Workers;
 use serde::Serialize;
 
 use super::train::Observer;
@@ -36,7 +38,12 @@ impl Repeats {
         std::fs::create_dir_all(path)
             .map_err(|source| Error::Write { path: path.to_owned(), source })?;
         write_text(&plan(path), &experiment.to_toml()?)?;
-        Ok(Repeats { path: path.to_owned(), experiment: experiment.clone() })
+        Ok(Repeats::at(experiment, path))
+    }
+
+    /// The folder as another process makes it.
+    pub fn at(experiment: &Experiment, path: &Path) -> Repeats {
+        Repeats { path: path.to_owned(), experiment: experiment.clone() }
     }
 
     /// Whether a folder was made by [`Repeats::create`].
@@ -69,6 +76,7 @@ impl Repeats {
     /// As [`train`].
     pub fn go(
         &self,
+        workers: &Rc<dyn Workers>,
         stop: &AtomicBool,
         observer: &mut Observer<'_>,
     ) -> Result<Vec<(RunDir, Outcome)>, Error> {
@@ -78,14 +86,15 @@ impl Repeats {
             let seed = self.experiment.seed + number as u64 - 1;
             observer(TrainEvent::Run { number, of, seed });
             let path = self.path.join(format!("seed_{seed}"));
-            let (run, outcome) = match RunDir::open(&path) {
-                Ok(run) => resume(run, stop, observer)?,
-                Err(_) => {
-                    let output_dir = path.clone();
-                    let one =
-                        Experiment { seed, repeats: 1, output_dir, ..self.experiment.clone() };
-                    train(&one, &path, stop, observer)?
-                }
+            // Process 0 may be making the folder while others look.
+            let mut begun = vec![u8::from(RunDir::open(&path).is_ok())];
+            workers.broadcast(&mut begun);
+            let (run, outcome) = if begun == [1] {
+                resume(RunDir::open(&path)?, workers, stop, observer)?
+            } else {
+                let output_dir = path.clone();
+                let one = Experiment { seed, repeats: 1, output_dir, ..self.experiment.clone() };
+                train(&one, &path, workers, stop, observer)?
             };
             let interrupted = matches!(outcome, Outcome::Interrupted);
             runs.push((run, outcome));
@@ -93,7 +102,9 @@ impl Repeats {
                 return Ok(runs);
             }
         }
-        write_json(&self.path.join("summary.json"), &summarize(&runs))?;
+        if workers.leads() {
+            write_json(&self.path.join("summary.json"), &summarize(&runs))?;
+        }
         Ok(runs)
     }
 }

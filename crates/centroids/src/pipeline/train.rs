@@ -3,17 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use centroids_core::{CamId, CameraRule, Pid, Report};
 use centroids_data::{Dataset, ImageRecord, Split, load_all};
 use centroids_model::weights::{BackboneImport, StateDict};
-use centroids_model::{Checkpoint, EpochEnd, EpochMetrics, StepReport, Trainer};
+use centroids_model::{
+    Checkpoint, Device, EpochEnd, EpochMetrics, StepReport, Trainer, Workers, alone,
+};
 use serde_json::json;
 
 use super::{embed_records, evaluate_all, picture_rankings};
 use crate::files::write_json;
+use crate::processes::how_to_start;
 use crate::{Error, Experiment, RunDir};
 
 /// How a training came to its end.
@@ -82,13 +86,15 @@ pub enum TrainEvent<'a> {
 /// Receives the events of a training.
 pub type Observer<'a> = dyn FnMut(TrainEvent<'_>) + 'a;
 
-/// Starts a run in `run`.
+/// Starts a run in `output_dir`, together with the other `workers`: all call this, the first writes
+/// the run folder, evaluates and is told the events; the others only learn how it ended.
 ///
 /// # Errors
 /// Settings or images that cannot work, a loss that is not finite, a full disk.
 pub fn train(
     experiment: &Experiment,
     output_dir: &Path,
+    workers: &Rc<dyn Workers>,
     stop: &AtomicBool,
     observer: &mut Observer<'_>,
 ) -> Result<(RunDir, Outcome), Error> {
@@ -98,11 +104,14 @@ pub fn train(
         check_queries(dataset, experiment.cameras()?)?;
     }
     let dataset = Dataset::join(&datasets);
-    let trainer = beginning(experiment, &dataset, observer)?;
+    let trainer = beginning(experiment, &dataset, workers, observer)?;
+    if !workers.leads() {
+        return Ok((RunDir::at(output_dir), follow(trainer, workers, stop)?));
+    }
     let run = RunDir::create(output_dir)?;
     let _lock = run.lock()?;
-    let others = others(datasets);
-    let mut training = Training { experiment, run, dataset, others, trainer, observer };
+    let (others, workers) = (others(datasets), workers.clone());
+    let mut training = Training { experiment, run, dataset, others, trainer, workers, observer };
     training.save(&training.run.last())?;
     training.run.begin(experiment)?;
     let outcome = training.go(stop)?;
@@ -110,27 +119,34 @@ pub fn train(
 }
 
 /// Continues the run in `run` from its last checkpoint, to the numbers it would have reached
-/// uninterrupted.
+/// uninterrupted, where as many processes continue it. All of them must see the folder.
 ///
 /// # Errors
 /// As [`train`]; a run without checkpoint, or a dataset that has changed.
 pub fn resume(
     run: RunDir,
+    workers: &Rc<dyn Workers>,
     stop: &AtomicBool,
     observer: &mut Observer<'_>,
 ) -> Result<(RunDir, Outcome), Error> {
-    let _lock = run.lock()?;
+    let _lock = workers.leads().then(|| run.lock()).transpose()?;
     let experiment = Experiment::read(&run.config())?;
     experiment.check()?;
     let datasets = load_all(&experiment.sources()?)?;
     let dataset = Dataset::join(&datasets);
-    let device = experiment.parse_device()?;
+    let mut devices = experiment.devices()?;
+    let device = devices.swap_remove(workers.rank() % devices.len());
+    let (config, records) = (experiment.train_config()?, train_records(&dataset)?);
+    if !workers.leads() {
+        let trainer = Trainer::new(config, records, &device)?.join(workers.clone())?;
+        let outcome = follow(trainer, workers, stop)?;
+        return Ok((run, outcome));
+    }
     let checkpoint = Checkpoint::load(&run.last())?;
-    let records = train_records(&dataset)?;
-    let trainer = Trainer::resume(experiment.train_config()?, records, &device, &checkpoint)?;
+    let trainer = Trainer::resume(config, records, &device, &checkpoint)?.join(workers.clone())?;
     run.forget_from(checkpoint.position.epoch)?;
-    let (experiment, others) = (&experiment, others(datasets));
-    let mut training = Training { experiment, run, dataset, others, trainer, observer };
+    let (experiment, others, workers) = (&experiment, others(datasets), workers.clone());
+    let mut training = Training { experiment, run, dataset, others, trainer, workers, observer };
     let outcome = training.go(stop)?;
     Ok((training.run, outcome))
 }
@@ -145,7 +161,7 @@ pub fn untrained(
     observer: &mut Observer<'_>,
 ) -> Result<Vec<Report>, Error> {
     let dataset = Dataset::join(&load_all(&experiment.sources()?)?);
-    let trainer = beginning(experiment, &dataset, observer)?;
+    let trainer = beginning(experiment, &dataset, &alone(), observer)?;
     reports(experiment, &dataset, &trainer, stop, observer, None)
 }
 
@@ -153,15 +169,68 @@ pub fn untrained(
 pub(super) fn beginning(
     experiment: &Experiment,
     dataset: &Dataset,
+    workers: &Rc<dyn Workers>,
     observer: &mut Observer<'_>,
 ) -> Result<Trainer, Error> {
-    let device = experiment.parse_device()?;
+    let device = own_device(experiment, &**workers)?;
     let mut trainer = Trainer::new(experiment.train_config()?, train_records(dataset)?, &device)?;
-    if let Some(path) = experiment.pretrained_weights() {
+    if let Some(path) = experiment.pretrained_weights()
+        && workers.leads()
+    {
         let import = trainer.load_backbone(&StateDict::read(path)?)?;
         observer(TrainEvent::Pretrained(&import));
     }
-    Ok(trainer)
+    Ok(trainer.join(workers.clone())?)
+}
+
+/// The device of this process: one of as many as there are processes, or the one for all.
+fn own_device(experiment: &Experiment, workers: &dyn Workers) -> Result<Device, Error> {
+    let mut devices = experiment.devices()?;
+    let (named, processes) = (devices.len(), workers.size());
+    if named > 1 && named != processes {
+        let start = how_to_start(named, "train …");
+        let reason =
+            format!("{named} devices want {named} processes, this is {processes}: {start}");
+        return Err(Error::Setting { key: "device", value: experiment.device.clone(), reason });
+    }
+    Ok(devices.swap_remove(workers.rank() % named))
+}
+
+/// What process 0 has the others do next.
+#[derive(Clone, Copy, PartialEq)]
+enum Next {
+    Epoch,
+    Finish,
+    Stop,
+}
+
+impl Next {
+    /// Process 0 says it, the others hear it.
+    fn agree(self, workers: &dyn Workers) -> Next {
+        let mut said = vec![self as u8];
+        workers.broadcast(&mut said);
+        let all = [Next::Epoch, Next::Finish, Next::Stop];
+        all.into_iter().find(|next| said == [*next as u8]).unwrap_or(self)
+    }
+}
+
+/// The training as all processes but the first see it: the steps of the epochs, nothing between.
+fn follow(
+    mut trainer: Trainer,
+    workers: &Rc<dyn Workers>,
+    stop: &AtomicBool,
+) -> Result<Outcome, Error> {
+    loop {
+        match Next::Stop.agree(&**workers) {
+            Next::Epoch => {
+                trainer.run_epoch(stop, &mut |_| {})?;
+            }
+            Next::Finish => {
+                return Ok(Outcome::Finished { reports: Vec::new(), others: Vec::new() });
+            }
+            Next::Stop => return Ok(Outcome::Interrupted),
+        }
+    }
 }
 
 /// The datasets but the first that can be tested.
@@ -214,11 +283,22 @@ struct Training<'a, 'o> {
     dataset: Dataset,
     others: Vec<Dataset>,
     trainer: Trainer,
+    workers: Rc<dyn Workers>,
     observer: &'a mut Observer<'o>,
 }
 
 impl Training<'_, '_> {
     fn go(&mut self, stop: &AtomicBool) -> Result<Outcome, Error> {
+        let outcome = self.lead(stop)?;
+        let end = match outcome {
+            Outcome::Finished { .. } => Next::Finish,
+            Outcome::Interrupted => Next::Stop,
+        };
+        end.agree(&*self.workers);
+        Ok(outcome)
+    }
+
+    fn lead(&mut self, stop: &AtomicBool) -> Result<Outcome, Error> {
         (self.observer)(TrainEvent::Ready {
             dataset: &self.dataset,
             num_classes: self.trainer.num_classes(),
@@ -247,6 +327,7 @@ impl Training<'_, '_> {
     /// Runs (the rest of) an epoch; false when it was interrupted.
     fn epoch(&mut self, stop: &AtomicBool) -> Result<bool, Error> {
         let (start, mut images) = (Instant::now(), 0);
+        Next::Epoch.agree(&*self.workers);
         let observer = &mut self.observer;
         let end = self.trainer.run_epoch(stop, &mut |step| {
             images += step.images;

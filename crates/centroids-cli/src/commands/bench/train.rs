@@ -3,17 +3,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use anyhow::{Context as _, ensure};
 use centroids::core::write_atomically;
-use centroids::model::StepReport;
+use centroids::model::{StepReport, Workers};
 use centroids::pipeline::{TrainEvent, TrainingSpeed, WARM_UP_STEPS, measure_training};
+use centroids::processes::how_to_start;
 use centroids::{Error, Experiment};
 use serde_json::json;
 
 use crate::cli::BenchTrainArgs;
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::Output;
+use crate::processes::together;
 
 /// The port's name of the network, in its case log.
 const NETWORK: &str = "centroids-reid";
@@ -21,15 +24,24 @@ const NETWORK: &str = "centroids-reid";
 const ACCURACY: &str = "n/a";
 
 pub(crate) fn run(arguments: &BenchTrainArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let command = format!("bench train --devices {} …", arguments.devices);
+    together(&command, output, |workers, output| run_among(workers, arguments, output))
+}
+
+fn run_among(
+    workers: &Rc<dyn Workers>,
+    arguments: &BenchTrainArgs,
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
+    let (devices, processes) = (arguments.devices as usize, workers.size());
     ensure!(
-        arguments.devices == 1,
-        "--devices {}: training uses one device, neither several in one process nor several \
-         processes (MPI) train together yet; use --devices 1 and choose the device with --device",
-        arguments.devices
+        devices == processes,
+        "--devices {devices} wants as many processes, one for each, and this is {processes}: {}",
+        how_to_start(devices, &format!("bench train --devices {devices} …"))
     );
     let experiment = experiment(arguments)?;
-    let steps = arguments.steps.map(|steps| steps as usize);
-    let result = measure_training(&experiment, steps, &*stop_flag()?, &mut |event| match event {
+    let (steps, stop) = (arguments.steps.map(|steps| steps as usize), stop_flag()?);
+    let result = measure_training(&experiment, steps, workers, &stop, &mut |event| match event {
         TrainEvent::Pretrained(import) => output.note(format!("pretrained weights: {import}")),
         TrainEvent::Ready { dataset, num_classes, .. } => output.note(format!(
             "training on {} images of {num_classes} identities",
@@ -47,7 +59,7 @@ pub(crate) fn run(arguments: &BenchTrainArgs, output: &Output) -> anyhow::Result
     };
     show(&speed, output);
     output.value(&value(&speed, &experiment));
-    if let Some(folder) = &arguments.out {
+    if let (Some(folder), true) = (&arguments.out, workers.leads()) {
         let path = write_case_log(folder, &speed)?;
         output.line(format!("case log: {}", path.display()));
     }
@@ -82,7 +94,7 @@ fn step_line(step: &StepReport, experiment: &Experiment) -> String {
 
 /// The port's summary, then what its figures are in plain words.
 fn show(speed: &TrainingSpeed, output: &Output) {
-    let lines = [
+    let mut lines = vec![
         "------------------ Final result ------------------".to_owned(),
         format!("Final Performance images/sec : {:.2}", speed.identities_per_second()),
         format!("Final Train Accuracy : {ACCURACY}"),
@@ -99,6 +111,14 @@ fn show(speed: &TrainingSpeed, output: &Output) {
         format!("images per step : {} ({} identities)", speed.images, speed.identities),
         format!("threads : {}", speed.threads),
     ];
+    if speed.processes > 1 {
+        let share = 100.0 * speed.exchange_seconds / speed.step_seconds;
+        lines.push(format!("processes : {}, whose figures these are together", speed.processes));
+        lines.push(format!(
+            "mean exchange time sec : {:.4} ({share:.1} % of a step, with the wait for the slowest)",
+            speed.exchange_seconds
+        ));
+    }
     output.line(lines.join("\n"));
 }
 
@@ -108,6 +128,8 @@ fn value(speed: &TrainingSpeed, experiment: &Experiment) -> serde_json::Value {
         "images_per_second": speed.images_per_second(),
         "images_per_second_with_loading": speed.images_per_second_with_loading(),
         "step_seconds": speed.step_seconds,
+        "exchange_seconds": speed.exchange_seconds,
+        "processes": speed.processes,
         "steps": speed.steps,
         "warm_up_steps": WARM_UP_STEPS,
         "identities_per_step": speed.identities,
@@ -124,11 +146,11 @@ fn value(speed: &TrainingSpeed, experiment: &Experiment) -> serde_json::Value {
 
 /// Writes the port's file of a run, one `Name = value` a line; returns its path.
 fn write_case_log(folder: &Path, speed: &TrainingSpeed) -> anyhow::Result<PathBuf> {
-    let case = format!("{NETWORK}_bs{}_1p_acc", speed.identities);
+    let case = format!("{NETWORK}_bs{}_{}p_acc", speed.identities, speed.processes);
     let path = folder.join(format!("{case}.log"));
     let fields = [
         ("Network", NETWORK.to_owned()),
-        ("RankSize", "1".to_owned()),
+        ("RankSize", speed.processes.to_string()),
         ("BatchSize", speed.identities.to_string()),
         ("DeviceType", std::env::consts::ARCH.to_owned()),
         ("CaseName", case),
