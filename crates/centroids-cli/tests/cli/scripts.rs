@@ -75,7 +75,8 @@ fn without_a_folder_they_say_so() {
         }
         let mut command = script(name, folder.path());
         command.env("MPIRUN", "echo not-mpirun");
-        let text = stdout(command.args([&data_path(), "--devices=8", "--device_id=2"]).assert());
+        let assert = command.args([&data_path(), "--devices=8", "--device_id=2"]).assert();
+        let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
         let devices = "cuda:2,cuda:3,cuda:4,cuda:5,cuda:6,cuda:7,cuda:8,cuda:9";
         assert!(text.starts_with("not-mpirun -n 8 ") && text.contains(devices), "{name}: {text}");
         command.env("MPIRUN", "no-such-program");

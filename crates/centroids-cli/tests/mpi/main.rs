@@ -163,7 +163,7 @@ fn a_killed_process_ends_the_job_and_the_run_goes_on_to_the_same_figures() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(text.contains("exited on signal 9"), "{text}");
         assert!(place.log("killed").len() < place.log("whole").len());
-        assert!(place.last("killed").position.epoch > 0);
+        assert!(place.last("killed").position.epoch < 3, "a whole checkpoint of an unfinished run");
     }
     let mut copy = Command::new("cp");
     copy.args(["-r", "killed", "alone"]).current_dir(&place.folder);
