@@ -38,6 +38,9 @@ fn run_among(
             );
         }
     })?;
+    if several {
+        output.note(format!("{} processes train together", workers.size()));
+    }
     if let Some(folder) = &arguments.resume {
         return go_on(folder, workers, &stop, output);
     }

@@ -373,7 +373,7 @@ impl Trainer {
 /// kernels in the first step.
 fn patience(longest_cycle: Option<Duration>) -> Duration {
     match longest_cycle {
-        Some(cycle) => Duration::from_secs(30).max(20 * cycle),
+        Some(cycle) => Duration::from_secs(25).max(20 * cycle),
         None => Duration::from_secs(600),
     }
 }
