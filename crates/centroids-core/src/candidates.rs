@@ -45,6 +45,15 @@ impl<'a> Candidates<'a> {
         images
     }
 
+    /// Each image that is not junk, the images of each pid side by side; ascending by pid and row.
+    pub(crate) fn images_by_pid(gallery: &'a Embeddings, metric: &'a Metric) -> Self {
+        let mut images = Self { of: CentroidOf::Raw, ..Self::new(gallery, metric) };
+        for (pid, rows) in rows_by_pid(gallery.pids()) {
+            rows.iter().for_each(|&row| images.push(pid, &[row]));
+        }
+        images
+    }
+
     /// The mean of each pid's kept images, junk left out; ascending by pid.
     pub(crate) fn means(
         gallery: &'a Embeddings,
@@ -129,6 +138,15 @@ impl<'a> Candidates<'a> {
             .collect()
     }
 
+    pub(crate) fn metric(&self) -> &Metric {
+        self.metric
+    }
+
+    /// Exact distance of one prepared query to a candidate.
+    pub(crate) fn distance(&self, vector: &[f64], candidate: usize) -> f64 {
+        self.distance_to_mean(vector, self.rows(candidate))
+    }
+
     /// Distance of one prepared query to the mean of any gallery rows; there must be one at least.
     pub(crate) fn distance_to_mean(&self, vector: &[f64], rows: &[usize]) -> f64 {
         let mut scratch = vec![0.0; self.gallery.dim()];
@@ -136,7 +154,8 @@ impl<'a> Candidates<'a> {
         self.metric.distance.between_prepared(vector, &scratch)
     }
 
-    fn write_vector(&self, rows: &[usize], vector: &mut [f64]) {
+    /// Writes the mean of these rows, ready to be compared, into `vector`, `[dim]`.
+    pub(crate) fn write_vector(&self, rows: &[usize], vector: &mut [f64]) {
         mean_of(self.gallery, rows, self.of, vector);
         self.metric.prepare(vector);
     }

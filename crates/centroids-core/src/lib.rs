@@ -77,6 +77,9 @@ mod candidates;
 
 mod comparison;
 
+#[allow(dead_code)]
+mod tiles;
+
 mod evaluate;
 
 mod search;
