@@ -64,6 +64,8 @@ mod ids;
 
 mod embeddings;
 
+mod values;
+
 pub mod atomic_file;
 pub mod embedding_file;
 
@@ -77,7 +79,6 @@ mod candidates;
 
 mod comparison;
 
-#[allow(dead_code)]
 mod tiles;
 
 mod evaluate;
@@ -92,7 +93,9 @@ pub use distance::Distance;
 pub use embedding_file::{FileFault, NpyValues, write_npy};
 pub use embeddings::Embeddings;
 pub use error::{Error, NoValidQuery};
-pub use evaluate::{MAX_RANK, Report, evaluate, evaluate_preset};
+pub use evaluate::{
+    Labels, Report, SHOWN_RANKS, evaluate, evaluate_distances, evaluate_grid, evaluate_preset,
+};
 pub use ids::{CamId, Pid, pids_from_names};
 pub use protocol::{CameraRule, Metric, Preset, Unit};
 pub use search::{Hit, RankedQuery, Ranking, rank, search};

@@ -13,12 +13,18 @@ use crate::candidates::Candidates;
 use crate::distance::{Distance, length};
 use crate::embeddings::Embeddings;
 
-/// Candidates of a block: enough that reading the queries again for each block costs little, few
-/// enough (32 MB of 2048-dimensional vectors) for any machine.
-const BLOCK: usize = 4096;
+/// Candidates of a tile.
+const BLOCK: usize = 1024;
 
-/// Queries of a tile, so that a tile (1 MB) stays in a core's cache.
-const TILE_QUERIES: usize = 64;
+/// Blocks that all queries go through before the next (8 MB each at 2048 dimensions), so that
+/// reading the queries again costs little.
+const BLOCKS: usize = 4;
+
+/// Most queries of a tile, so that a tile (2 MB) stays near its core.
+const TILE_QUERIES: usize = 512;
+
+/// Vectors that are put into a panel together: a cache line of each dimension.
+const TOGETHER: usize = 16;
 
 /// Products are summed in runs of this many dimensions: an error bound holds for any order of
 /// summation, and grows with the length of a run.
@@ -27,25 +33,53 @@ const RUN: usize = 256;
 /// Unit roundoff of `f32`.
 const ROUNDOFF: f64 = f32::EPSILON as f64 / 2.0;
 
+/// Squared distances beyond these are left to double precision.
+const LARGEST: f64 = 1e37;
+const SMALLEST: f64 = 1e-43;
+
 /// One query beside consecutive candidates.
 pub(crate) struct Tile<'t> {
     /// Row of the query.
     pub(crate) query: usize,
     /// The candidates.
     pub(crate) candidates: Range<usize>,
-    /// `[candidates.len()]`: their distances to the query, about.
-    pub(crate) near: &'t [f32],
+    /// `[candidates.len()]`: their distances to the query, about. May be overwritten with infinity
+    /// where a candidate does not count.
+    pub(crate) near: &'t mut [f32],
     /// No entry of `near` is farther than this from the exact distance. Infinite or NaN, as `near`
     /// may be, where single precision cannot hold the vectors.
     pub(crate) error: f64,
 }
 
 impl Tile<'_> {
-    /// Bounds around an exact distance: what is nearer than the first precedes it, what is farther
-    /// than the second follows it, for certain.
-    pub(crate) fn bounds(&self, distance: f64) -> [f32; 2] {
+    /// What is known of the tile's candidates beside one at this exact distance.
+    pub(crate) fn bounds(&self, distance: f64) -> Bounds {
         let [low, high] = [distance - self.error, distance + self.error];
-        [(low as f32).next_down(), (high as f32).next_up()]
+        Bounds { low: (low as f32).next_down(), high: (high as f32).next_up() }
+    }
+}
+
+/// The distances, about, that may be equal to an exact one.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    low: f32,
+    high: f32,
+}
+
+impl Bounds {
+    /// Whether `near` stands for a smaller distance for certain.
+    pub(crate) fn is_after(&self, near: f32) -> bool {
+        near < self.low
+    }
+
+    /// Whether `near` stands for a larger distance for certain.
+    pub(crate) fn is_before(&self, near: f32) -> bool {
+        near > self.high
+    }
+
+    /// Whether only the exact distance decides.
+    pub(crate) fn leaves_open(&self, near: f32) -> bool {
+        !self.is_after(near) && !self.is_before(near)
     }
 }
 
@@ -57,27 +91,32 @@ impl Candidates<'_> {
         query: &Embeddings,
         queries: &[usize],
         states: &mut [S],
-        see: impl Fn(&mut S, &Tile<'_>) + Sync,
+        see: impl Fn(&mut S, &mut Tile<'_>) + Sync,
     ) {
         assert_eq!(queries.len(), states.len(), "one state per query");
-        for block in self.blocks() {
-            let panel = Panel::new(query.dim(), block.len(), |place, vector| {
-                self.write_vector(self.rows(block.start + place), vector);
-            });
-            let rows = queries.par_chunks(TILE_QUERIES);
-            rows.zip(states.par_chunks_mut(TILE_QUERIES)).for_each(|(rows, states)| {
-                let queries = Panel::new(query.dim(), rows.len(), |place, vector| {
+        let (dim, distance, threads) =
+            (query.dim(), self.metric().distance, rayon::current_num_threads());
+        let tile_queries = queries.len().div_ceil(threads).clamp(1, TILE_QUERIES);
+        for blocks in self.blocks().chunks(BLOCKS.max(threads)) {
+            let block_panel = |block: &Range<usize>| {
+                Panel::new(dim, block.len(), |place, vector| {
+                    self.write_vector(self.rows(block.start + place), vector);
+                })
+            };
+            let panels: Vec<Panel> = blocks.par_iter().map(block_panel).collect();
+            let rows = queries.par_chunks(tile_queries);
+            rows.zip(states.par_chunks_mut(tile_queries)).for_each(|(rows, states)| {
+                let of_queries = Panel::new(dim, rows.len(), |place, vector| {
                     vector.copy_from_slice(&self.metric().prepared(query.row(rows[place])));
                 });
-                let mut near = vec![0.0; rows.len() * block.len()];
-                queries.products(&panel, &mut near);
-                let near = near.chunks_exact_mut(block.len());
-                for (place, ((&query, state), near)) in
-                    rows.iter().zip(states).zip(near).enumerate()
-                {
-                    let error =
-                        panel.distances(self.metric().distance, queries.lengths[place], near);
-                    see(state, &Tile { query, candidates: block.clone(), near, error });
+                for (block, panel) in blocks.iter().zip(&panels) {
+                    let mut near = of_queries.cosines(panel); // [rows, block]
+                    let near = near.chunks_exact_mut(block.len());
+                    for (place, (near, state)) in near.zip(states.iter_mut()).enumerate() {
+                        let error = panel.distances(distance, of_queries.lengths[place], near);
+                        let candidates = block.clone();
+                        see(state, &mut Tile { query: rows[place], candidates, near, error });
+                    }
                 }
             });
         }
@@ -104,8 +143,7 @@ impl Candidates<'_> {
 
 /// Vectors as the product takes them.
 struct Panel {
-    dim: usize,
-    /// `[n, dim]`, each row of length 1 (or 0).
+    /// `[dim, n]`, each vector of length 1 (or 0).
     unit: Vec<f32>,
     /// `[n]`: how long the vectors are.
     lengths: Vec<f64>,
@@ -113,47 +151,53 @@ struct Panel {
 
 impl Panel {
     /// Takes `n` vectors from `write`, which fills `[dim]`.
-    fn new(dim: usize, n: usize, write: impl Fn(usize, &mut [f64]) + Sync) -> Self {
-        let mut unit = vec![0.0; n * dim]; // [n, dim]
-        let rows = unit.par_chunks_exact_mut(dim).enumerate().with_min_len(16);
-        let lengths = rows.map_init(
-            || vec![0.0; dim],
-            |vector, (place, unit)| {
-                write(place, vector);
-                let length = length(vector);
+    fn new(dim: usize, n: usize, write: impl Fn(usize, &mut [f64])) -> Self {
+        let mut unit = vec![0.0; dim * n]; // [dim, n]
+        let mut lengths = Vec::with_capacity(n);
+        let mut vector = vec![0.0; dim];
+        let mut rows = vec![0.0; TOGETHER * dim]; // [TOGETHER, dim]
+        for start in (0..n).step_by(TOGETHER) {
+            let together = TOGETHER.min(n - start);
+            for (place, row) in (start..start + together).zip(rows.chunks_exact_mut(dim)) {
+                write(place, &mut vector);
+                let length = length(&vector);
                 let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
-                unit.iter_mut().zip(vector).for_each(|(unit, v)| *unit = (*v * scale) as f32);
-                length
-            },
-        );
-        let lengths = lengths.collect();
-        Self { dim, unit, lengths }
+                row.iter_mut().zip(&vector).for_each(|(row, v)| *row = (*v * scale) as f32);
+                lengths.push(length);
+            }
+            for (k, unit) in unit.chunks_exact_mut(n).enumerate() {
+                let unit = &mut unit[start..start + together];
+                unit.iter_mut().enumerate().for_each(|(row, unit)| *unit = rows[row * dim + k]);
+            }
+        }
+        Self { unit, lengths }
     }
 
-    /// Writes the cosine of each of these vectors with each of the others: `[n, others]`.
-    fn products(&self, others: &Self, cosines: &mut [f32]) {
-        let (rows, columns, dim) = (self.lengths.len(), others.lengths.len(), self.dim);
-        assert!(self.unit.len() == rows * dim && others.unit.len() == columns * dim);
-        assert!(cosines.len() == rows * columns);
-        let stride = |count: usize| count.cast_signed();
-        for start in (0..dim).step_by(RUN) {
-            // SAFETY: all three matrices are as large as asserted; `start < dim` keeps the pointers
-            // inside, and rows are read from there to the end of the run, which is within the row.
+    /// The cosine of each of these vectors with each of the others: `[n, others]`.
+    fn cosines(&self, others: &Self) -> Vec<f32> {
+        let (n, columns) = (self.lengths.len(), others.lengths.len());
+        let mut cosines = vec![0.0; n * columns];
+        let runs = self.unit.chunks(RUN * n).zip(others.unit.chunks(RUN * columns));
+        for (run, (mine, theirs)) in runs.enumerate() {
+            let depth = mine.len() / n;
+            assert!(mine.len() == depth * n && theirs.len() == depth * columns);
+            // SAFETY: `mine` is `[depth, n]`, `theirs` `[depth, columns]` and `cosines`
+            // `[n, columns]`, all row-major, as the strides say.
             unsafe {
                 gemm::gemm(
-                    rows,
+                    n,
                     columns,
-                    RUN.min(dim - start),
+                    depth,
                     cosines.as_mut_ptr(),
                     1,
-                    stride(columns),
-                    start > 0,
-                    self.unit.as_ptr().add(start),
+                    columns.cast_signed(),
+                    run > 0,
+                    mine.as_ptr(),
+                    n.cast_signed(),
                     1,
-                    stride(dim),
-                    others.unit.as_ptr().add(start),
-                    stride(dim),
+                    theirs.as_ptr(),
                     1,
+                    columns.cast_signed(),
                     1.0,
                     1.0,
                     false,
@@ -163,6 +207,7 @@ impl Panel {
                 );
             }
         }
+        cosines
     }
 
     /// Turns the cosines of a vector of length `a` with these into distances; how wrong they may be.
@@ -171,13 +216,18 @@ impl Panel {
     /// are then added up, and the vectors themselves were rounded.
     fn distances(&self, distance: Distance, a: f64, near: &mut [f32]) -> f64 {
         let longest = self.lengths.iter().copied().fold(0.0, f64::max);
-        let sums = (self.dim.min(RUN) + self.dim / RUN + 8) as f64 * ROUNDOFF;
+        let farthest = (a + longest).powi(2);
+        let dim = self.unit.len() / self.lengths.len();
+        let sums = (dim.min(RUN) + dim / RUN + 8) as f64 * ROUNDOFF;
         match distance {
             Distance::SquaredEuclidean => {
                 for (near, &b) in near.iter_mut().zip(&self.lengths) {
                     *near = ((a * a + b * b) as f32) - ((2.0 * a * b) as f32) * *near;
                 }
-                2.0 * a * longest * sums + 8.0 * ROUNDOFF * (a + longest).powi(2)
+                match farthest < LARGEST {
+                    true => 2.0 * a * longest * sums + 8.0 * ROUNDOFF * farthest + SMALLEST,
+                    false => f64::INFINITY,
+                }
             }
             Distance::Cosine => {
                 for (near, &b) in near.iter_mut().zip(&self.lengths) {
@@ -225,11 +275,10 @@ mod tests {
                 let mut seen = vec![0; query.len()];
                 candidates.each_tile(&query, &queries, &mut seen, |seen, tile| {
                     let vector = metric.prepared(query.row(tile.query));
-                    for (candidate, &near) in tile.candidates.clone().zip(tile.near) {
+                    for (candidate, &near) in tile.candidates.clone().zip(tile.near.iter()) {
                         let exact = candidates.distance(&vector, candidate);
                         assert!((f64::from(near) - exact).abs() <= tile.error, "{near} {exact}");
-                        let [low, high] = tile.bounds(exact);
-                        assert!(low <= near && near <= high);
+                        assert!(tile.bounds(exact).leaves_open(near));
                         *seen += 1;
                     }
                     let typical = f64::from(scale).powi(2) * dim as f64;
@@ -247,8 +296,8 @@ mod tests {
         let set = set(2, 2, 1, 3, f32::MAX);
         let candidates = Candidates::images_by_pid(&set, &metric);
         candidates.each_tile(&set, &[0], &mut [()], |(), tile| {
-            let [low, high] = tile.bounds(1e76);
-            assert!(tile.near.iter().all(|&near| !(near < low) && !(near > high)));
+            let bounds = tile.bounds(1e76);
+            assert!(tile.near.iter().all(|&near| bounds.leaves_open(near)));
         });
     }
 
