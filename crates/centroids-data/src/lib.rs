@@ -95,7 +95,7 @@ pub use loader::{
 };
 pub use oddity::inspect_files;
 pub use pid_rule::PidRule;
-pub use rank_picture::{RankHit, RankPainter, RankRow, write_png, write_rank_sheet};
+pub use rank_picture::{RankHit, RankPainter, RankRow, encode_png, write_png, write_rank_sheet};
 pub use record::ImageRecord;
 pub use rgb_image::RgbImage;
 pub use sampler::{Draw, PkOptions, PkSampler};

@@ -26,6 +26,8 @@ use crate::values::{self, OneOrAll};
 /// red; a centroid is shown by its nearest member, marked C) and index.html, hardest query first.
 /// Of several units or rules each gets a folder in DIR.
 ///
+/// `--report FILE.html` writes everything as one file to look at or to send.
+///
 /// `--preset` repeats the reference's centroid evaluation: paper as it was meant,
 /// paper-as-published with its fault, which lets cameras leak.
 ///
@@ -62,6 +64,16 @@ pub(crate) struct EvaluateArgs {
     pub(crate) preset: Option<Preset>,
     #[command(flatten)]
     pub(crate) metric: MetricArgs,
+    /// The ranks that are shown.
+    #[arg(long, value_name = "K,…", value_delimiter = ',', default_values_t = [1, 5, 10, 20, 50],
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) ranks: Vec<u32>,
+    /// Also show precision@k, recall@k (k up to 1000), R-precision and MAP@R.
+    #[arg(long)]
+    pub(crate) precision: bool,
+    /// Write a page: tables, curves, storage and time, the hardest queries with pictures.
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
     /// Draw the rankings into this folder.
     #[arg(long, value_name = "DIR", conflicts_with = "preset")]
     pub(crate) visualize: Option<PathBuf>,

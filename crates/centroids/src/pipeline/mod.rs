@@ -1,9 +1,12 @@
 //! One function per step of the way from images to answers.
 
+mod chart;
 mod convert;
 mod embed;
 mod embedding_speed;
 mod evaluate;
+mod evaluation_page;
+mod html;
 mod model_file;
 mod performance;
 mod rank_page;
@@ -16,6 +19,7 @@ pub use convert::{Converted, Names, convert_weights};
 pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
 pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};
+pub use evaluation_page::{EvaluationPage, write_evaluation_page};
 pub use model_file::{ModelFile, open_model, weights_file};
 pub use performance::{TrainingSpeed, WARM_UP_STEPS, measure_training};
 pub use rank_pictures::{RankPictureOptions, RankPictures, picture_rankings, write_rank_pictures};
