@@ -21,8 +21,8 @@ use crate::out_path::check_out;
 use crate::output::{Output, table, text};
 use crate::values::OneOrAll;
 
-/// Height and width of the pictures of a report page.
-const PAGE_PICTURE: [usize; 2] = [128, 64];
+/// Height of the pictures of a report page.
+const PAGE_PICTURE: usize = 128;
 
 pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<ExitCode> {
     if let Some(report) = &arguments.report {
@@ -45,6 +45,7 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     let costs = unit_costs(&query, &gallery, &units(&reports), &metric)?;
     output.table(&["unit", "vectors", "bytes", "s/query"], costs.iter().map(cost_row).collect());
     if let Some(path) = &arguments.report {
+        let [height, width] = experiment.input.size_test;
         let page = EvaluationPage {
             query: &query,
             gallery: &gallery,
@@ -52,7 +53,7 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
             reports: &reports,
             costs: &costs,
             roc: &[],
-            size: PAGE_PICTURE,
+            size: [PAGE_PICTURE, PAGE_PICTURE * width / height],
         };
         warn_of_missing(&write_evaluation_page(path, &page)?, output);
         output.line(format!("report: {}", path.display()));

@@ -19,6 +19,7 @@ mod demo;
 
 /// What is refused: one line, exit code, nothing half-written.
 mod errors;
+mod evaluation;
 
 /// `export`, compared with ONNX Runtime where there is one.
 mod export;
