@@ -6,7 +6,7 @@ use std::time::Instant;
 use centroids_model::{StepReport, StepTerms};
 
 use super::TrainEvent;
-use super::train::{Observer, beginning};
+use super::train::{Observer, beginning, joined};
 use crate::{Error, Experiment};
 
 /// Steps at the start that no mean counts: caches and buffers fill in them. The NPU port leaves out
@@ -63,7 +63,7 @@ pub fn measure_training(
 ) -> Result<TrainingSpeed, Error> {
     let begin = Instant::now();
     experiment.check()?;
-    let dataset = experiment.source()?.load()?;
+    let dataset = joined(experiment)?;
     let mut trainer = beginning(experiment, &dataset, observer)?;
     observer(TrainEvent::Ready {
         dataset: &dataset,
@@ -142,7 +142,17 @@ mod tests {
 
     fn step(seconds: f64) -> StepReport {
         let terms = StepTerms { total: seconds, ..StepTerms::default() };
-        StepReport { epoch: 0, step: 1, steps: 9, images: 64, lr: 0.0, terms, seconds }
+        StepReport {
+            epoch: 0,
+            step: 1,
+            steps: 9,
+            images: 64,
+            lr: 0.0,
+            terms,
+            loss_scale: None,
+            stepped: true,
+            seconds,
+        }
     }
 
     #[test]
