@@ -43,7 +43,7 @@ mod winograd_weight;
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::module::{self, BatchNormTrainOutput};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
-use burn::tensor::{DType, FloatDType, Tensor, activation};
+use burn::tensor::{DType, Tensor, activation};
 
 pub use adam::AdamStep;
 pub use epilogue::Activation;
@@ -131,7 +131,7 @@ fn general_conv2d(x: Tensor<4>, weight: Tensor<4>, how: Convolution) -> Tensor<4
     module::conv2d(x, weight, None, ConvOptions::new(how.stride, how.padding, [1, 1], groups))
 }
 
-/// [`conv2d`] of f32 tensors in another precision: image, weight and result, and on the way back
+/// [`conv2d`] in another precision than that of its tensors: image, weight and result, and on the way back
 /// their gradients, are rounded to it.
 ///
 /// On the CPU the kernels compute with the rounded numbers in f32, elsewhere the tensors have the
@@ -153,7 +153,8 @@ pub fn conv2d_mixed(
         return rounded(conv2d(x, weight, how, None), precision);
     }
     check_conv(&x, &weight, how);
-    general_conv2d(x.cast(half), weight.cast(half), how).cast(FloatDType::F32)
+    let outside = x.dtype();
+    general_conv2d(x.cast(half), weight.cast(half), how).cast(outside)
 }
 
 /// A covered tensor rounded to a half type, and in the backward pass its gradient.

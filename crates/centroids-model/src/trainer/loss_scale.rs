@@ -26,6 +26,12 @@ impl LossScale {
     /// Below this the factor is not what spoils the gradients.
     const LEAST: f64 = 1.0 / 65536.0;
 
+    /// A factor that was just reached.
+    #[cfg(test)]
+    pub(super) fn of(factor: f64) -> LossScale {
+        LossScale { factor, good_steps: 0 }
+    }
+
     /// What the loss is multiplied by and the gradients are divided by: a power of two.
     pub fn factor(&self) -> f64 {
         self.factor

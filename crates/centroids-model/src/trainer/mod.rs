@@ -3,6 +3,8 @@
 mod loss_scale;
 mod metrics;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
