@@ -8,8 +8,8 @@
 //!
 //! From the bottom up: `lanes` (vector units), `gemm` (packed product), `window` (which pixels a
 //! result is made of), `correlate` and `winograd` (convolution as products), `conv_weight` and
-//! `winograd_weight` (gradient of a weight), `norm`, `pool`, `depthwise`, `half`, `adam`; then `conv` and
-//! `inference` (what is used when), `autodiff` and `extension` (the way into Burn).
+//! `winograd_weight` (gradient of a weight), `norm`, `pool`, `depthwise`, `adam`, `half` (rounding);
+//! then `conv` and `inference` (what is used when), `autodiff` and `extension` (the way into Burn).
 //!
 //! `unsafe` code is confined to this module: vector instructions, and buffers that several threads
 //! fill before they are read.
@@ -131,8 +131,8 @@ fn general_conv2d(x: Tensor<4>, weight: Tensor<4>, how: Convolution) -> Tensor<4
     module::conv2d(x, weight, None, ConvOptions::new(how.stride, how.padding, [1, 1], groups))
 }
 
-/// [`conv2d`] in another precision than that of its tensors: image, weight and result, and on the way back
-/// their gradients, are rounded to it.
+/// [`conv2d`] in another precision than that of its tensors: image, weight and result, and on the
+/// way back their gradients, are rounded to it.
 ///
 /// On the CPU the kernels compute with the rounded numbers in f32, elsewhere the tensors have the
 /// half type in between; products of halves are exact in f32, so that is the same but for the order

@@ -232,7 +232,7 @@ impl Trainer {
             let images = batch.labels.len();
             let image = batch.images[..batch.images.len() / images].to_vec();
             let start = Instant::now();
-            let loss_scale = self.loss_scale.map(|scale| scale.factor());
+            let loss_scale = self.loss_factor();
             let (terms, stepped) = step::step(self, batch, lr);
             let seconds = start.elapsed().as_secs_f64();
             self.step += 1;
@@ -240,10 +240,9 @@ impl Trainer {
             terms.check_finite(self.epoch, self.step)?;
             self.check_scale()?;
             self.sums.add(&terms, stepped);
-            let (epoch, step) = (self.epoch, self.step);
             observer(&StepReport {
-                epoch,
-                step,
+                epoch: self.epoch,
+                step: self.step,
                 steps,
                 images,
                 lr,
@@ -252,14 +251,18 @@ impl Trainer {
                 stepped,
                 seconds,
             });
-            if stop.load(Ordering::Relaxed) && step < steps {
+            if stop.load(Ordering::Relaxed) && self.step < steps {
                 return Ok(EpochEnd::Interrupted);
             }
         }
-        let loss_scale = self.loss_scale.map(|scale| scale.factor());
+        let loss_scale = self.loss_factor();
         let metrics = std::mem::take(&mut self.sums).finish(self.epoch, lr, loss_scale);
         (self.epoch, self.step) = (self.epoch + 1, 0);
         Ok(EpochEnd::Finished(metrics))
+    }
+
+    fn loss_factor(&self) -> Option<f64> {
+        self.loss_scale.map(|scale| scale.factor())
     }
 
     fn check_scale(&self) -> Result<(), Error> {

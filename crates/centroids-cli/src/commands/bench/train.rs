@@ -112,6 +112,7 @@ fn value(speed: &TrainingSpeed, experiment: &Experiment) -> anyhow::Result<serde
         "images_per_second_with_loading": speed.images_per_second_with_loading(),
         "step_seconds": speed.step_seconds,
         "steps": speed.steps,
+        "skipped_steps": speed.skipped,
         "warm_up_steps": WARM_UP_STEPS,
         "identities_per_step": speed.identities,
         "images_per_step": speed.images,
