@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: TrainArgs, output: &Output) -> anyhow::Result<ExitC
         return go_on(folder, &stop, output);
     }
     let experiment = experiment(&arguments)?;
-    for note in experiment.notes.iter().map(String::as_str).chain(experiment.undone()) {
+    for note in experiment.notes.iter().map(String::as_str).chain(experiment.precision_note()) {
         output.note(format!("warning: {note}"));
     }
     experiment.check()?;

@@ -27,6 +27,9 @@ mod export;
 /// What a user of the reference types.
 mod migration;
 
+/// Training in half precision.
+mod mixed_precision;
+
 /// Help and completions.
 mod help;
 

@@ -3,6 +3,7 @@
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::{Margin, Metric, center_loss, centroid_triplet_loss, cross_entropy, triplet_loss};
+use crate::Precision;
 use crate::head::Head;
 use crate::layers::Mode;
 
@@ -85,6 +86,7 @@ pub struct LossTerms {
 }
 
 /// Runs the head in training mode and adds up the losses; `features` is `[n, d]`, before the neck.
+/// The classifier computes in `precision`, everything else in f32.
 ///
 /// In CTL only real rows go through the neck, so mock rows are not in its statistics either.
 pub fn total_loss(
@@ -92,13 +94,15 @@ pub fn total_loss(
     head: &Head,
     batch: &TrainLabels,
     config: &LossConfig,
+    precision: Precision,
 ) -> LossTerms {
     let TrainLabels { labels, is_real, k } = batch;
     let every = vec![true; labels.len()];
     let rows = if config.method == Method::Ctl { is_real } else { &every };
 
     let (counted, counted_labels) = select(features.clone(), labels, rows);
-    let logits = head.classify(head.neck(counted, Mode::Train)); // [rows, C]
+    let embeddings = head.neck(counted, Mode::Train(precision)); // [rows, d]
+    let logits = head.classify(embeddings, precision); // [rows, C]
     let xent = cross_entropy(logits, &counted_labels, config.label_smoothing);
     let triplet = triplet_loss(features.clone(), labels, is_real, config.margin, config.metric);
     let center = center_loss(features.clone(), head.centers(), labels, rows)

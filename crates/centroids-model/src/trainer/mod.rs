@@ -1,7 +1,10 @@
 //! The training loop: sampler → loader → step, epoch by epoch, resumable at any step.
 
+mod loss_scale;
 mod metrics;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +17,7 @@ use centroids_data::{
     TrainTransform, train_batches,
 };
 
+pub use loss_scale::LossScale;
 pub use metrics::{EpochMetrics, EpochSums, StepTerms};
 
 use crate::checkpoint::{Checkpoint, Position};
@@ -23,7 +27,7 @@ use crate::optimizer::{Optimizer, OptimizerConfig};
 use crate::reid_model::{ModelSpec, ReidModel};
 use crate::schedule::Schedule;
 use crate::weights::{BackboneImport, StateDict, Tensors};
-use crate::{BackboneOptions, Error, weights};
+use crate::{BackboneOptions, Error, Precision, weights};
 
 /// Everything a training run depends on besides the images and the device.
 #[derive(Clone, Debug)]
@@ -54,6 +58,8 @@ pub struct TrainConfig {
     pub workers: usize,
     /// Largest image that is decoded, in pixels.
     pub max_pixels: u64,
+    /// Of the convolutions and the classifier.
+    pub precision: Precision,
 }
 
 /// How [`Trainer::run_epoch`] ended.
@@ -80,6 +86,10 @@ pub struct StepReport {
     pub lr: f64,
     /// Its loss terms.
     pub terms: StepTerms,
+    /// Factor on its loss; only in f16.
+    pub loss_scale: Option<f64>,
+    /// Whether the optimisers stepped: not when gradients were not finite, which happens in f16.
+    pub stepped: bool,
     /// Seconds it took: images to the device, forward, backward, both optimisers; not the wait for
     /// the loader.
     pub seconds: f64,
@@ -93,6 +103,8 @@ pub struct Trainer {
     sampler: PkSampler,
     model: ReidModel,
     optimizer: Optimizer,
+    /// Only in f16.
+    loss_scale: Option<LossScale>,
     device: Device,
     epoch: usize,
     step: usize,
@@ -119,6 +131,7 @@ impl Trainer {
         device: &Device,
     ) -> Result<Trainer, Error> {
         check(&config)?;
+        config.precision.check(device)?;
         let labels = LabelMap::of(&records);
         let options = PkOptions { resample: config.resample, ..PkOptions::new(config.p, config.k) };
         let sampler = PkSampler::new(&records, &labels, options)?;
@@ -127,6 +140,7 @@ impl Trainer {
         let model = weights::initialise(ReidModel::new(spec, &device), config.seed);
         Ok(Trainer {
             optimizer: Optimizer::new(config.optimizer),
+            loss_scale: (config.precision == Precision::F16).then(LossScale::default),
             config,
             records: records.into(),
             labels,
@@ -164,13 +178,15 @@ impl Trainer {
         let mut trainer = Trainer::new(config, records, device)?;
         checkpoint.check_dataset(trainer.labels.pids(), fingerprint(&trainer.records))?;
         trainer.model = weights::load(trainer.model, &checkpoint.tensors, &checkpoint.path)?;
-        let Position { epoch, step, optimizer_steps, sums } = checkpoint.position.clone();
+        let Position { epoch, step, optimizer_steps, loss_scale, sums } =
+            checkpoint.position.clone();
         trainer.optimizer.restore(
             &checkpoint.tensors,
             optimizer_steps,
             &trainer.device.clone().inner(),
         );
         (trainer.epoch, trainer.step, trainer.sums) = (epoch, step, sums);
+        trainer.loss_scale = trainer.loss_scale.map(|fresh| loss_scale.unwrap_or(fresh));
         Ok(trainer)
     }
 
@@ -216,21 +232,49 @@ impl Trainer {
             let images = batch.labels.len();
             let image = batch.images[..batch.images.len() / images].to_vec();
             let start = Instant::now();
-            let terms = step::step(self, batch, lr);
+            let loss_scale = self.loss_factor();
+            let (terms, stepped) = step::step(self, batch, lr);
             let seconds = start.elapsed().as_secs_f64();
             self.step += 1;
             self.probe = Some(Probe { image, epoch: self.epoch, step: self.step });
             terms.check_finite(self.epoch, self.step)?;
-            self.sums.add(&terms);
-            let (epoch, step) = (self.epoch, self.step);
-            observer(&StepReport { epoch, step, steps, images, lr, terms, seconds });
-            if stop.load(Ordering::Relaxed) && step < steps {
+            self.check_scale()?;
+            self.sums.add(&terms, stepped);
+            observer(&StepReport {
+                epoch: self.epoch,
+                step: self.step,
+                steps,
+                images,
+                lr,
+                terms,
+                loss_scale,
+                stepped,
+                seconds,
+            });
+            if stop.load(Ordering::Relaxed) && self.step < steps {
                 return Ok(EpochEnd::Interrupted);
             }
         }
-        let metrics = std::mem::take(&mut self.sums).finish(self.epoch, lr);
+        let loss_scale = self.loss_factor();
+        let metrics = std::mem::take(&mut self.sums).finish(self.epoch, lr, loss_scale);
         (self.epoch, self.step) = (self.epoch + 1, 0);
         Ok(EpochEnd::Finished(metrics))
+    }
+
+    fn loss_factor(&self) -> Option<f64> {
+        self.loss_scale.map(|scale| scale.factor())
+    }
+
+    fn check_scale(&self) -> Result<(), Error> {
+        match &self.loss_scale {
+            Some(scale) if scale.is_exhausted() => Err(Error::NotFinite {
+                term: "a gradient at any loss scale",
+                value: f64::NAN,
+                epoch: self.epoch + 1,
+                step: self.step,
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn load(&self, batches: Vec<Vec<Draw>>) -> TrainLoader {
@@ -274,6 +318,7 @@ impl Trainer {
                 epoch: self.epoch,
                 step: self.step,
                 optimizer_steps: self.optimizer.steps(),
+                loss_scale: self.loss_scale,
                 sums: self.sums.clone(),
             },
             config,

@@ -3,21 +3,40 @@
 use burn::tensor::{Tensor, TensorData};
 use centroids_data::TrainBatch;
 
-use super::{StepTerms, Trainer};
+use super::{StepTerms, TrainConfig, Trainer};
 use crate::layers::Mode;
 use crate::loss::{LossTerms, TrainLabels, total_loss};
+use crate::optimizer::are_finite;
 
-pub(super) fn step(trainer: &mut Trainer, batch: TrainBatch, lr: f64) -> StepTerms {
+/// Returns the losses, and whether the optimisers stepped; see [`LossScale`](super::LossScale).
+pub(super) fn step(trainer: &mut Trainer, batch: TrainBatch, lr: f64) -> (StepTerms, bool) {
     let images = TensorData::new(batch.images, batch.shape);
     let images = Tensor::<4>::from_data(images, &trainer.device); // [p·k, 3, h, w]
     let labels = TrainLabels { labels: batch.labels, is_real: batch.is_real, k: trainer.config.k };
 
-    let features = trainer.model.features(images, Mode::Train); // [p·k, d]
-    let terms = total_loss(features, trainer.model.head(), &labels, &trainer.config.loss);
+    let TrainConfig { precision, loss, .. } = &trainer.config;
+    let features = trainer.model.features(images, Mode::Train(*precision)); // [p·k, d]
+    let terms = total_loss(features, trainer.model.head(), &labels, loss, *precision);
 
-    let gradients = terms.total.backward();
-    trainer.model = trainer.optimizer.step(trainer.model.clone(), gradients, lr);
-    read(terms)
+    let stepped = update(trainer, &terms.total, lr);
+    (read(terms), stepped)
+}
+
+/// Backward pass and both optimisers; false if the step was left out.
+fn update(trainer: &mut Trainer, total: &Tensor<1>, lr: f64) -> bool {
+    let (model, optimizer) = (trainer.model.clone(), &mut trainer.optimizer);
+    let Some(scale) = &mut trainer.loss_scale else {
+        trainer.model = optimizer.step(model, total.backward(), lr);
+        return true;
+    };
+    let factor = scale.factor();
+    let gradients = total.clone().mul_scalar(factor).backward();
+    let finite = are_finite(&model, &gradients);
+    if finite {
+        trainer.model = optimizer.step_scaled(model, gradients, lr, factor);
+    }
+    scale.update(finite);
+    finite
 }
 
 /// Brings the terms to the host in one transfer.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use centroids_model::{StepReport, StepTerms};
 
 use super::TrainEvent;
-use super::train::{Observer, beginning};
+use super::train::{Observer, beginning, joined};
 use crate::{Error, Experiment};
 
 /// Steps at the start that no mean counts: caches and buffers fill in them. The NPU port leaves out
@@ -18,6 +18,8 @@ pub const WARM_UP_STEPS: usize = 4;
 pub struct TrainingSpeed {
     /// Steps, those of the warm-up too.
     pub steps: usize,
+    /// Those of them that the optimisers left out: gradients that f16 could not hold.
+    pub skipped: usize,
     /// Identities of a step (P).
     pub identities: usize,
     /// Images of a step (P × K), mock ones too.
@@ -63,7 +65,7 @@ pub fn measure_training(
 ) -> Result<TrainingSpeed, Error> {
     let begin = Instant::now();
     experiment.check()?;
-    let dataset = experiment.source()?.load()?;
+    let dataset = joined(experiment)?;
     let mut trainer = beginning(experiment, &dataset, observer)?;
     observer(TrainEvent::Ready {
         dataset: &dataset,
@@ -90,6 +92,7 @@ pub fn measure_training(
 #[derive(Default)]
 struct StopWatch {
     steps: usize,
+    skipped: usize,
     /// Sum over the counted steps.
     step_seconds: f64,
     /// Ends of the last step of the warm-up and of the last step.
@@ -101,6 +104,7 @@ impl StopWatch {
     fn step_ended(&mut self, step: &StepReport) {
         let now = Instant::now();
         self.steps += 1;
+        self.skipped += usize::from(!step.stepped);
         self.last = Some(*step);
         if self.steps <= WARM_UP_STEPS {
             self.counted = Some((now, now));
@@ -125,6 +129,7 @@ impl StopWatch {
         let counted = (self.steps - WARM_UP_STEPS) as f64;
         Ok(TrainingSpeed {
             steps: self.steps,
+            skipped: self.skipped,
             identities: last.images / experiment.dataloader.num_instance,
             images: last.images,
             step_seconds: self.step_seconds / counted,
@@ -142,7 +147,17 @@ mod tests {
 
     fn step(seconds: f64) -> StepReport {
         let terms = StepTerms { total: seconds, ..StepTerms::default() };
-        StepReport { epoch: 0, step: 1, steps: 9, images: 64, lr: 0.0, terms, seconds }
+        StepReport {
+            epoch: 0,
+            step: 1,
+            steps: 9,
+            images: 64,
+            lr: 0.0,
+            terms,
+            loss_scale: None,
+            stepped: true,
+            seconds,
+        }
     }
 
     #[test]

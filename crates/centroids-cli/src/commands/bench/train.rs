@@ -28,6 +28,9 @@ pub(crate) fn run(arguments: &BenchTrainArgs, output: &Output) -> anyhow::Result
         arguments.devices
     );
     let experiment = experiment(arguments)?;
+    if let Some(note) = experiment.precision_note() {
+        output.note(format!("warning: {note}"));
+    }
     let steps = arguments.steps.map(|steps| steps as usize);
     let result = measure_training(&experiment, steps, &*stop_flag()?, &mut |event| match event {
         TrainEvent::Pretrained(import) => output.note(format!("pretrained weights: {import}")),
@@ -46,7 +49,7 @@ pub(crate) fn run(arguments: &BenchTrainArgs, output: &Output) -> anyhow::Result
         result => result?,
     };
     show(&speed, output);
-    output.value(&value(&speed, &experiment));
+    output.value(&value(&speed, &experiment)?);
     if let Some(folder) = &arguments.out {
         let path = write_case_log(folder, &speed)?;
         output.line(format!("case log: {}", path.display()));
@@ -102,13 +105,14 @@ fn show(speed: &TrainingSpeed, output: &Output) {
     output.line(lines.join("\n"));
 }
 
-fn value(speed: &TrainingSpeed, experiment: &Experiment) -> serde_json::Value {
-    json!({
+fn value(speed: &TrainingSpeed, experiment: &Experiment) -> anyhow::Result<serde_json::Value> {
+    Ok(json!({
         "identities_per_second": speed.identities_per_second(),
         "images_per_second": speed.images_per_second(),
         "images_per_second_with_loading": speed.images_per_second_with_loading(),
         "step_seconds": speed.step_seconds,
         "steps": speed.steps,
+        "skipped_steps": speed.skipped,
         "warm_up_steps": WARM_UP_STEPS,
         "identities_per_step": speed.identities,
         "images_per_step": speed.images,
@@ -117,9 +121,10 @@ fn value(speed: &TrainingSpeed, experiment: &Experiment) -> serde_json::Value {
         "seconds": speed.seconds,
         "threads": speed.threads,
         "device": experiment.device,
+        "precision": experiment.precision()?.name(),
         "network": experiment.model.name,
         "size": experiment.input.size_train,
-    })
+    }))
 }
 
 /// Writes the port's file of a run, one `Name = value` a line; returns its path.
