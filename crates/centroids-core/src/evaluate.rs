@@ -80,7 +80,8 @@ fn all_rows(set: &Embeddings) -> Vec<usize> {
     (0..set.len()).collect()
 }
 
-fn no_valid_query(query: &Embeddings, gallery: &Embeddings) -> Error {
+/// Says why no query has anything to find.
+pub(crate) fn no_valid_query(query: &Embeddings, gallery: &Embeddings) -> Error {
     let known: BTreeSet<Pid> = gallery.pids().iter().copied().collect();
     let mut why = NoValidQuery { queries: query.len(), ..NoValidQuery::default() };
     for pid in query.pids() {
