@@ -59,9 +59,6 @@ use ranking::{Groups, Reranking};
 pub use expansion::{Expansion, augment_gallery, expand_queries};
 pub use jaccard::Reranked;
 
-#[doc(hidden)]
-pub use nearest::product_alone;
-
 /// Settings of k-reciprocal re-ranking. The default is the paper's for person re-identification.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct KReciprocal {
@@ -174,6 +171,26 @@ pub fn distances(
     let images = ranking::units(&comparison, None);
     let joint = ranking::joint(&comparison, &images)?;
     Ok(Reranking::new(&joint, query.len(), metric, settings).jaccard_to(&images))
+}
+
+/// The distances of all vectors to each other, in tiles that nobody looks at: what re-ranking of
+/// images takes apart from its own work, for benchmarks.
+#[doc(hidden)]
+pub fn product_alone(
+    query: &Embeddings,
+    gallery: &Embeddings,
+    metric: &Metric,
+) -> Result<(), Error> {
+    let (unit, cameras) = (Unit::Instance, CameraRule::Any);
+    let comparison = Comparison { query, gallery, unit, cameras, metric };
+    comparison.check()?;
+    let joint = ranking::joint(&comparison, &ranking::units(&comparison, None))?;
+    let rows: Vec<usize> = (0..joint.len()).collect();
+    let (all, mut states) = (nearest::all_rows(&joint, metric), vec![(); rows.len()]);
+    all.each_tile(&joint, &rows, &mut states, |(), tile| {
+        std::hint::black_box(tile.near);
+    });
+    Ok(())
 }
 
 #[cfg(test)]

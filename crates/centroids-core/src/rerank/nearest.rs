@@ -83,17 +83,6 @@ pub(super) fn rows_from<'a>(
     rows
 }
 
-/// The product of all vectors of `set` with each other, in tiles that nobody looks at: what
-/// re-ranking takes apart from its own work, for benchmarks.
-#[doc(hidden)]
-pub fn product_alone(set: &Embeddings, metric: &Metric) {
-    let rows: Vec<usize> = (0..set.len()).collect();
-    let mut states = vec![(); rows.len()];
-    all_rows(set, metric).each_tile(set, &rows, &mut states, |(), tile| {
-        std::hint::black_box(tile.near);
-    });
-}
-
 /// Exact distances of a row of `query` to the candidates named.
 fn exact(
     candidates: &Candidates<'_>,

@@ -349,28 +349,42 @@ impl<'a> Seen<'a> {
             targets.filter(|(distance, _)| *distance <= limit).collect();
         found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         found.truncate(k);
+        let nearest = self.nearest_units();
         let hit = |((distance, target), rank): ((f64, usize), usize)| Hit {
             rank,
             pid: self.group.targets.pids[target],
             distance,
-            example: self.example(target),
+            example: self.example(nearest[target]),
         };
         found.into_iter().zip(1..).map(hit).collect()
     }
 
-    /// The image to show for a target: of its nearest unit, the one nearest to the query.
-    fn example(&self, target: usize) -> usize {
-        let Group { comparison, units, targets, .. } = self.group;
-        let of_target = (0..units.len()).filter(|&unit| targets.of_unit[unit] == target);
-        let unit = of_target.min_by(|&a, &b| self.distances[a].total_cmp(&self.distances[b]));
-        let rows = unit.map_or(&[][..], |unit| units.rows(unit));
+    /// `[targets]`: the first of the nearest units of each.
+    fn nearest_units(&self) -> Vec<usize> {
+        let mut nearest = vec![None; self.group.targets.pids.len()];
+        for (unit, &target) in self.group.targets.of_unit.iter().enumerate() {
+            let nearest: &mut Option<usize> = &mut nearest[target];
+            if nearest.is_none_or(|other| self.distances[unit] < self.distances[other]) {
+                *nearest = Some(unit);
+            }
+        }
+        nearest.into_iter().flatten().collect() // every target has a unit
+    }
+
+    /// The image to show for a unit: among those that count, the one nearest to the query.
+    fn example(&self, unit: usize) -> usize {
+        let Group { comparison, units, .. } = self.group;
+        let rows = units.rows(unit);
+        if let [only] = *rows {
+            return only;
+        }
         let counting = rows.iter().copied().filter(|&row| comparison.counts(self.query, row));
         let distance = |row: usize| {
             let image = comparison.metric.prepared(comparison.gallery.row(row));
             comparison.metric.distance.between_prepared(&self.vector, &image)
         };
         let nearest = counting.map(|row| (distance(row), row)).min_by(|a, b| a.0.total_cmp(&b.0));
-        nearest.map_or(0, |(_, row)| row)
+        nearest.map_or(rows[0], |(_, row)| row)
     }
 }
 
