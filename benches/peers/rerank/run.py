@@ -95,11 +95,12 @@ def table(size: tuple, results: dict) -> str:
         mine, theirs = (statistics.median(pair[side] for pair in pairs) for side in (0, 1))
         ratio = statistics.median(t / m for m, t in pairs)
         wanted = f" (wanted {TARGETS[part]})" if part in TARGETS else ""
-        cells = [f"{size[0]} | {size[1]} | {name} | {theirs:.2f} | {mine:.2f} | {ratio:.1f}{wanted}"]
-        lines += [f"| {cell} |" for cell in cells]
+        seconds = f"{theirs:.2f} | {mine:.2f}"
+        lines.append(f"| {size[0]} | {size[1]} | {name} | {seconds} | {ratio:.1f}{wanted} |")
     peaks = [max(run["peak_rss_mb"] for run in results[side]) for side in ("numpy", "ours")]
-    lines.append(f"\nPeak memory, MiB: numpy {peaks[0]:.0f}, ours {peaks[1]:.0f}. ")
-    lines.append(f"Load of the machine: {results['load_before']:.1f} before, {results['load_after']:.1f} after.")
+    lines.append(f"\nPeak memory, MiB: numpy {peaks[0]:.0f}, ours {peaks[1]:.0f}.")
+    load = [f"{results[name]:.1f}" for name in ("load_before", "load_after")]
+    lines.append(f"Load of the machine: {load[0]} before, {load[1]} after.")
     if largest := results.get("largest"):
         memory = f"{largest['peak_rss_mb']:.0f} MiB (wanted {LARGEST_MIB})"
         lines.append(f"{LARGEST[0]} vectors, ours alone: {largest['seconds']:.0f} s, {memory}.")
@@ -108,7 +109,8 @@ def table(size: tuple, results: dict) -> str:
 
 def ours(size: tuple, options: argparse.Namespace, *words) -> dict:
     """One run of our side."""
-    return run([options.binary, *sizes(size, options), "--threads", options.threads, *words], options)
+    threads = ["--threads", options.threads]
+    return run([options.binary, *sizes(size, options), *threads, *words], options)
 
 
 def numpy_side(size: tuple, options: argparse.Namespace, *words) -> dict:
