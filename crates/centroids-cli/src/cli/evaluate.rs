@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use centroids::core::{CameraRule, Preset, Unit};
 use clap::Args;
 
-use super::{LayoutArgs, MetricArgs};
+use super::{LayoutArgs, MetricArgs, RefineArgs};
 use crate::values::{self, OneOrAll};
 
 /// Measure a search: mAP, mINP, rank-k
@@ -34,6 +34,7 @@ use crate::values::{self, OneOrAll};
 ///   centroids evaluate --run runs/market --dataset data/duke --layout dukemtmcreid
 ///   centroids evaluate --run runs/market --unit instance --visualize pictures/
 ///   centroids evaluate --query q.safetensors --gallery g.safetensors --cameras all --json
+///   centroids evaluate --query q.safetensors --gallery g.safetensors --rerank
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct EvaluateArgs {
@@ -62,6 +63,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) preset: Option<Preset>,
     #[command(flatten)]
     pub(crate) metric: MetricArgs,
+    #[command(flatten)]
+    pub(crate) refine: RefineArgs,
     /// Draw the rankings into this folder.
     #[arg(long, value_name = "DIR", conflicts_with = "preset")]
     pub(crate) visualize: Option<PathBuf>,

@@ -9,13 +9,14 @@ use centroids::core::{CameraRule, Embeddings, Preset, Report, Unit};
 use centroids::data::{DatasetSource, Layout, Split, load_all};
 use centroids::model::parse_device;
 use centroids::pipeline::{
-    Question, RankPictureOptions, UnitCost, evaluate_all, open_model, picture_rankings, unit_costs,
-    write_rank_pictures,
+    Question, RankPictureOptions, UnitCost, evaluate_all, evaluate_refined, open_model,
+    picture_rankings, unit_costs, write_rank_pictures,
 };
 use comfy_table::Table;
 use serde_json::{Value, json};
 
 use super::embed::embed_split;
+use super::refine;
 use crate::cli::{EvaluateArgs, LayoutArgs};
 use crate::output::{Output, table, text};
 use crate::values::OneOrAll;
@@ -26,8 +27,10 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     let (query, gallery, experiment) = inputs(&arguments, output)?;
     let (rule, metric) = (experiment.cameras()?, arguments.metric.over(experiment.metric()?));
     let questions = questions(&arguments, rule);
-    let reports = evaluate_all(&query, &gallery, &questions, &metric)?;
+    let refinement = arguments.refine.refinement();
+    let reports = evaluate_refined(&query, &gallery, &questions, &metric, &refinement)?;
     warn_of_two_models(&query, &gallery, output);
+    refine::announce(&reports, &refinement, output);
     show_reports(&reports, output);
     let costs = unit_costs(&query, &gallery, &units(&reports), &metric)?;
     output.table(&["unit", "vectors", "bytes", "s/query"], costs.iter().map(cost_row).collect());
@@ -35,7 +38,7 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
         Some(dir) => draw(&arguments, dir, (&query, &gallery), &questions, &experiment, output)?,
         None => Vec::new(),
     };
-    let mut value = json!({ "results": reports, "costs": costs });
+    let mut value = json!({ "results": refine::results(&reports, &refinement), "costs": costs });
     if arguments.visualize.is_some() {
         value["pictures"] = pictures.into();
     }
