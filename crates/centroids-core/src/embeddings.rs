@@ -227,6 +227,22 @@ impl Embeddings {
         }
     }
 
+    /// The same rows with other vectors, `[n, dim]`.
+    pub(crate) fn with_vectors(&self, values: Vec<f32>) -> Self {
+        debug_assert_eq!(values.len(), self.values.len());
+        Self {
+            dim: self.dim,
+            values,
+            pids: self.pids.clone(),
+            camids: self.camids.clone(),
+            paths: self.paths.clone(),
+            model: self.model.clone(),
+            model_path: self.model_path.clone(),
+            normalized: self.normalized,
+            pid_names: self.pid_names.clone(),
+        }
+    }
+
     /// Replaces every vector by a centroid, `values` being `[n, dim]`. A centroid has no camera and,
     /// being a mean, no length of 1.
     pub(crate) fn into_centroids(mut self, values: Vec<f32>) -> Self {

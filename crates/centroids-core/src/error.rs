@@ -77,6 +77,17 @@ pub enum Error {
         camid: Option<CamId>,
     },
 
+    /// A number that is out of its range.
+    #[error("`{name}` is {found}: it must be {wanted}")]
+    BadSetting {
+        /// Name of the setting.
+        name: &'static str,
+        /// What it is.
+        found: String,
+        /// What it may be.
+        wanted: &'static str,
+    },
+
     /// A name that is none of the known ones.
     #[error("unknown {what} `{name}`: use one of {}", .known.join(", "))]
     UnknownName {

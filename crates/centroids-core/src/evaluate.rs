@@ -120,7 +120,8 @@ fn all_rows(set: &Embeddings) -> Vec<usize> {
     (0..set.len()).collect()
 }
 
-fn no_valid_query(query: &[Pid], gallery: &[Pid]) -> Error {
+/// Says why no query has anything to find.
+pub(crate) fn no_valid_query(query: &[Pid], gallery: &[Pid]) -> Error {
     let known: BTreeSet<Pid> = gallery.iter().copied().collect();
     let mut why = NoValidQuery { queries: query.len(), ..NoValidQuery::default() };
     for pid in query {

@@ -12,6 +12,7 @@
 //! | [`Unit`], [`CameraRule`], [`Preset`] | what is ranked, and which images may not count |
 //! | [`evaluate()`], [`Report`] | mAP, mINP and CMC of a query set against a gallery |
 //! | [`rank()`], [`Ranking`] | the nearest images or identities of many queries, as evaluation sees them |
+//! | [`rerank`], [`KReciprocal`], [`Expansion`] | better rankings from the neighbourhoods of their vectors |
 //! | [`search()`], [`Hit`] | the nearest images or identities of one vector |
 //!
 //! # The flow
@@ -85,6 +86,8 @@ mod evaluate;
 
 mod search;
 
+pub mod rerank;
+
 mod error;
 
 pub use atomic_file::write_atomically;
@@ -98,4 +101,5 @@ pub use evaluate::{
 };
 pub use ids::{CamId, Pid, pids_from_names};
 pub use protocol::{CameraRule, Metric, Preset, Unit};
+pub use rerank::{Expansion, KReciprocal};
 pub use search::{Hit, RankedQuery, Ranking, rank, search};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use centroids::core::{CameraRule, Preset, Unit};
 use clap::Args;
 
-use super::{LayoutArgs, MetricArgs};
+use super::{LayoutArgs, MetricArgs, RefineArgs};
 use crate::values::{self, OneOrAll};
 
 /// Measure a search: mAP, mINP, rank-k
@@ -36,6 +36,7 @@ use crate::values::{self, OneOrAll};
 ///   centroids evaluate --run runs/market --dataset data/duke --layout dukemtmcreid
 ///   centroids evaluate --run runs/market --unit instance --visualize pictures/
 ///   centroids evaluate --query q.safetensors --gallery g.safetensors --cameras all --json
+///   centroids evaluate --query q.safetensors --gallery g.safetensors --rerank
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct EvaluateArgs {
@@ -64,6 +65,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) preset: Option<Preset>,
     #[command(flatten)]
     pub(crate) metric: MetricArgs,
+    #[command(flatten)]
+    pub(crate) refine: RefineArgs,
     /// The ranks that are shown.
     #[arg(long, value_name = "K,…", value_delimiter = ',', default_values_t = [1, 5, 10, 20, 50],
         value_parser = clap::value_parser!(u32).range(1..))]

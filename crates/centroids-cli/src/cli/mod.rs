@@ -8,6 +8,7 @@ mod embed;
 mod evaluate;
 mod export;
 mod prepare;
+mod refine;
 mod search;
 mod shared;
 mod train;
@@ -25,6 +26,7 @@ pub(crate) use export::{ExportArgs, ExportCommand, OnnxArgs};
 pub(crate) use prepare::{
     DeepfashionArgs, JpgArgs, PrepareArgs, PrepareCommand, SizeArgs, Street2shopArgs, WorkArgs,
 };
+pub(crate) use refine::RefineArgs;
 pub(crate) use search::SearchArgs;
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
 pub(crate) use train::TrainArgs;

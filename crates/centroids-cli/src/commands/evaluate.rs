@@ -9,13 +9,15 @@ use centroids::core::{CameraRule, Embeddings, Preset, Report, Unit};
 use centroids::data::{DatasetSource, Layout, Split, load_all};
 use centroids::model::parse_device;
 use centroids::pipeline::{
-    EvaluationPage, Question, RankPictureOptions, UnitCost, Unreadable, evaluate_all, open_model,
-    picture_rankings, unit_costs, write_evaluation_page, write_rank_pictures,
+    EvaluationPage, Question, RankPictureOptions, UnitCost, Unreadable, evaluate_all,
+    evaluate_refined, open_model, picture_rankings, unit_costs, write_evaluation_page,
+    write_rank_pictures,
 };
 use comfy_table::Table;
 use serde_json::{Value, json};
 
 use super::embed::embed_split;
+use super::refine;
 use crate::cli::{EvaluateArgs, LayoutArgs};
 use crate::out_path::check_out;
 use crate::output::{Output, table, text};
@@ -34,10 +36,12 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     let mut ranks: Vec<usize> = arguments.ranks.iter().map(|&k| k as usize).collect();
     ranks.sort_unstable();
     ranks.dedup();
-    let reports = evaluate_all(&query, &gallery, &questions, &metric)?;
+    let refinement = arguments.refine.refinement();
+    let reports = evaluate_refined(&query, &gallery, &questions, &metric, &refinement)?;
     let with_ranks = |report: Report| report.with_shown_ranks(ranks.clone());
     let reports: Vec<Report> = reports.into_iter().map(with_ranks).collect();
     warn_of_two_models(&query, &gallery, output);
+    refine::announce(&reports, &refinement, output);
     show_reports(&reports, output);
     if arguments.precision {
         output.line(precision_table(&reports));
@@ -62,7 +66,7 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
         Some(dir) => draw(&arguments, dir, (&query, &gallery), &questions, &experiment, output)?,
         None => Vec::new(),
     };
-    let mut value = json!({ "results": reports, "costs": costs });
+    let mut value = json!({ "results": refine::results(&reports, &refinement), "costs": costs });
     if arguments.visualize.is_some() {
         value["pictures"] = pictures.into();
     }

@@ -8,6 +8,7 @@ pub(crate) mod embed;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod prepare;
+pub(crate) mod refine;
 pub(crate) mod search;
 pub(crate) mod train;
 pub(crate) mod weights;

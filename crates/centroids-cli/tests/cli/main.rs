@@ -51,6 +51,9 @@ mod processors;
 /// `evaluate --visualize`, and what units cost.
 mod rank_pictures;
 
+/// `evaluate --rerank`, `--query-expansion` and `--dba`.
+mod refine;
+
 /// Faults once found by hand, and what beside them must stay as it is.
 mod regressions;
 

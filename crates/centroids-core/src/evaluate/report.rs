@@ -54,7 +54,7 @@ pub struct Report {
 
 impl Report {
     /// Averages the scores; `None` if no query is valid.
-    pub(super) fn new(
+    pub(crate) fn new(
         unit: Unit,
         cameras: CameraRule,
         preset: Option<Preset>,

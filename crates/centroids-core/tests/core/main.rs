@@ -20,6 +20,12 @@ mod naive;
 /// Evaluation and search against the naive form, on sets full of ties and oddities.
 mod protocol_properties;
 
+/// k-reciprocal re-ranking as it was published: every matrix in full.
+mod dense_rerank;
+
+/// Re-ranking and expansion against their dense form, on sets full of ties and oddities.
+mod rerank_properties;
+
 /// Centroids by subtraction against centroids made anew.
 mod centroid_properties;
 

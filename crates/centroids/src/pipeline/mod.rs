@@ -11,6 +11,7 @@ mod model_file;
 mod performance;
 mod rank_page;
 mod rank_pictures;
+mod refine;
 mod repeat;
 mod search;
 mod train;
@@ -23,6 +24,7 @@ pub use evaluation_page::{EvaluationPage, write_evaluation_page};
 pub use model_file::{ModelFile, open_model, weights_file};
 pub use performance::{TrainingSpeed, WARM_UP_STEPS, measure_training};
 pub use rank_pictures::{RankPictureOptions, RankPictures, picture_rankings, write_rank_pictures};
+pub use refine::{Refinement, evaluate_refined};
 pub use repeat::{Repeats, SUMMARY_RANKS, Spread, Summary, summarize};
 pub use search::{
     SearchOptions, SearchResult, check_model, embed_queries, search_embeddings, search_images,
