@@ -13,6 +13,7 @@
 //! | [`evaluate()`], [`Report`] | mAP, mINP and CMC of a query set against a gallery |
 //! | [`rank()`], [`Ranking`] | the nearest images or identities of many queries, as evaluation sees them |
 //! | [`search()`], [`Hit`] | the nearest images or identities of one vector |
+//! | [`doctor::examine`], [`doctor::Findings`] | what is wrong with a gallery |
 //!
 //! # The flow
 //!
@@ -83,6 +84,8 @@ mod tiles;
 mod evaluate;
 
 mod search;
+
+pub mod doctor;
 
 mod error;
 
