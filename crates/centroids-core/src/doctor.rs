@@ -77,9 +77,9 @@ impl Default for Options {
 pub struct Step {
     /// What is being done.
     pub what: &'static str,
-    /// Parts of it that are done.
+    /// Images it is done for.
     pub done: usize,
-    /// Parts it has.
+    /// Images it has to be done for.
     pub total: usize,
 }
 
@@ -110,19 +110,19 @@ pub fn examine_with_progress(
         return Err(Error::DimensionMismatch { query, gallery: gallery.dim() });
     }
     let metric = &options.metric;
-    let mut step = |what, done| progress(Step { what, done, total: 1 });
+    let mut begin = |what| progress(Step { what, done: 0, total: gallery.len() });
     let classes = rows_by_pid(gallery.pids());
     let alone = classes.values().filter(|rows| rows.len() == 1).map(|rows| rows[0]);
 
-    step("judging images", 0);
+    begin("judging images");
     let judgements = judgement::judge(gallery, metric);
     let outliers = outliers::outliers(gallery, &judgements, options.outlier_z);
     let mislabelled = mislabelled::mislabelled(gallery, &judgements, metric, options.voters);
-    step("comparing classes", 0);
+    begin("comparing classes");
     let merges = merges::merges(gallery, metric);
-    step("splitting classes", 0);
+    begin("splitting classes");
     let splits = splits::splits(gallery, metric);
-    step("measuring the effect", 0);
+    begin("measuring the effect");
     let flagged = effect::Flagged::new(&judgements, &outliers, &mislabelled);
     let effect = effect::effect(gallery, against, options, &flagged)?;
     let duplicates = duplicates::duplicates(gallery, against, options, progress);

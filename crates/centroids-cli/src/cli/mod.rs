@@ -7,6 +7,7 @@ mod demo;
 mod embed;
 mod evaluate;
 mod export;
+mod gallery;
 mod prepare;
 mod search;
 mod shared;
@@ -22,6 +23,7 @@ pub(crate) use demo::{DemoArgs, DemoOptions};
 pub(crate) use embed::{EmbedArgs, PidFrom};
 pub(crate) use evaluate::EvaluateArgs;
 pub(crate) use export::{ExportArgs, ExportCommand, OnnxArgs};
+pub(crate) use gallery::{DoctorArgs, GalleryArgs, GalleryCommand};
 pub(crate) use prepare::{
     DeepfashionArgs, JpgArgs, PrepareArgs, PrepareCommand, SizeArgs, Street2shopArgs, WorkArgs,
 };
@@ -53,6 +55,7 @@ pub(crate) enum Command {
     Embed(EmbedArgs),
     Search(SearchArgs),
     Evaluate(EvaluateArgs),
+    Gallery(GalleryArgs),
     Data(DataArgs),
     Export(ExportArgs),
     Bench(BenchArgs),

@@ -111,9 +111,8 @@ impl Search<'_> {
     fn within(&self, what: &'static str, progress: &mut dyn FnMut(Step)) -> [Nearest; 2] {
         let mut found = [Nearest::new(self.most), Nearest::new(self.most)];
         let pids = self.gallery.pids();
-        let blocks = blocks(self.gallery.len(), GALLERY_BLOCK);
-        for (done, block) in blocks.iter().enumerate() {
-            progress(Step { what, done, total: blocks.len() });
+        for block in &blocks(self.gallery.len(), GALLERY_BLOCK) {
+            progress(Step { what, done: block.start, total: self.gallery.len() });
             // A pair is found from its lower row, so later rows need not be compared with this block.
             let kind = |query: usize, row: usize| {
                 (query < row).then(|| usize::from(pids[query] == pids[row]))
@@ -131,9 +130,8 @@ impl Search<'_> {
         progress: &mut dyn FnMut(Step),
     ) -> Nearest {
         let mut found = [Nearest::new(self.most)];
-        let blocks = blocks(self.gallery.len(), GALLERY_BLOCK);
-        for (done, block) in blocks.iter().enumerate() {
-            progress(Step { what, done, total: blocks.len() });
+        for block in &blocks(self.gallery.len(), GALLERY_BLOCK) {
+            progress(Step { what, done: block.start, total: self.gallery.len() });
             self.block(block, against, 0..against.len(), &mut found, |_, _| Some(0));
         }
         let [found] = found;

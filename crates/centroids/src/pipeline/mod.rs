@@ -1,6 +1,9 @@
 //! One function per step of the way from images to answers.
 
 mod convert;
+mod doctor_cards;
+mod doctor_files;
+mod doctor_page;
 mod embed;
 mod embedding_speed;
 mod evaluate;
@@ -13,6 +16,7 @@ mod search;
 mod train;
 
 pub use convert::{Converted, Names, convert_weights};
+pub use doctor_files::{DoctorFiles, write_findings};
 pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
 pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};

@@ -7,7 +7,8 @@ use centroids_core::{Ranking, Unit};
 use super::Unreadable;
 use super::rank_pictures::{Entry, EntryHit};
 
-const STYLE: &str = "\
+/// Colours, cards and tables of every page.
+pub(super) const STYLE: &str = "\
 :root { color-scheme: light dark; --ink: #1c1c1e; --soft: #6b6b70; --page: #f6f6f4; --card: #fff; \
 --line: #dedede; --right: #14803c; --wrong: #c4262e; }
 @media (prefers-color-scheme: dark) { :root { --ink: #ececec; --soft: #a0a0a6; --page: #17181a; \
@@ -59,7 +60,8 @@ pub(super) fn page(mut entries: Vec<Entry>, ranking: &Ranking, missing: &[Unread
     html + "</html>\n"
 }
 
-fn missing_pictures(missing: &[Unreadable]) -> String {
+/// Which pictures are grey, and why.
+pub(super) fn missing_pictures(missing: &[Unreadable]) -> String {
     if missing.is_empty() {
         return String::new();
     }
@@ -108,7 +110,7 @@ fn hit_row((hit, rank): (&EntryHit, usize)) -> String {
 }
 
 /// Text as HTML holds it, in attributes too.
-fn text(plain: &str) -> String {
+pub(super) fn text(plain: &str) -> String {
     plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
