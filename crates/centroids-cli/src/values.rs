@@ -56,7 +56,7 @@ pub(crate) fn camera_rule() -> impl TypedValueParser<Value = CameraRule> {
 }
 
 /// A finite number that is not negative.
-pub(crate) fn distance_from_0(text: &str) -> Result<f64, String> {
+pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     let sound = number.is_finite() && number >= 0.0;
     sound.then_some(number).ok_or_else(|| "must be 0 or more".to_owned())

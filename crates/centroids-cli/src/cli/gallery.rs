@@ -31,7 +31,7 @@ pub(crate) enum GalleryCommand {
 /// classes and with all images. What is found is a suspicion of the model, no verdict.
 ///
 /// outliers       far from their class: robust z of the logarithm of the distance
-/// mislabelled    nearer to another class; confirmed if most of the nearest images are of that one
+/// mislabelled    nearer to another class; confirmed if more of the nearest images are of that one
 /// duplicates     under two labels, under one, and with --against in both files (leakage)
 /// merges         two classes whose members are as near to the other as to their own
 /// splits         classes in two heaps
@@ -61,14 +61,14 @@ pub(crate) struct DoctorArgs {
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(crate) worst: usize,
     /// Images at most this far apart are duplicates [default: estimated from nearest neighbours]
-    #[arg(long, value_name = "DISTANCE", value_parser = values::distance_from_0)]
+    #[arg(long, value_name = "DISTANCE", value_parser = values::not_negative)]
     pub(crate) duplicate_distance: Option<f64>,
     /// Pairs of duplicates listed of each kind; all are counted.
     #[arg(long, default_value_t = Options::default().max_pairs, value_name = "N")]
     pub(crate) max_pairs: usize,
     /// Robust z from which an image is an outlier.
     #[arg(long, default_value_t = Options::default().outlier_z, value_name = "Z",
-        value_parser = values::distance_from_0)]
+        value_parser = values::not_negative)]
     pub(crate) outlier_z: f64,
     /// Nearest images that confirm a wrong label.
     #[arg(long, default_value_t = Options::default().voters, value_name = "K")]

@@ -6,7 +6,7 @@ use centroids_core::doctor::{Findings, Image, Merge, Mislabelled, Outlier, Pair,
 use centroids_core::{Embeddings, Pid};
 
 /// Pictures that stand for a class, or for a part of one.
-const EXAMPLES: usize = 6;
+const EXAMPLES: usize = 5;
 
 /// Findings of one kind.
 pub(super) struct Section {
@@ -40,8 +40,8 @@ pub(super) fn sections(findings: &Findings, gallery: &Embeddings, worst: usize) 
         Section {
             title: "Likely mislabelled",
             meaning: "Nearer to the centroid of another class than to that of their own without \
-                      them. Confirmed: most of the nearest images are of that class too. Where the \
-                      label is right, the model is wrong.",
+                      them. Confirmed: more of the nearest images are of that class than of \
+                      their own. Where the label is right, the model is wrong.",
             count: findings.mislabelled.len(),
             cards: cards(&findings.mislabelled, worst, |found| mislabelled(found, &members)),
         },

@@ -14,6 +14,9 @@ use super::search::pid_name;
 use crate::Error;
 use crate::files::{write_json, write_text};
 
+/// Reasons to look at an image.
+const DOUBTS: [&str; 4] = ["outlier", "mislabelled", "leak", "conflict"];
+
 /// What was written.
 #[derive(Debug)]
 pub struct DoctorFiles {
@@ -32,9 +35,9 @@ pub struct DoctorFiles {
 /// - `findings.json`: everything;
 /// - `index.html`: the `worst` findings of each kind with small pictures; needs no other file;
 /// - `keep.csv`: a row per row of the gallery with `path`, `pid`, `verdict`, `suggested` and
-///   `reasons`, made to be edited. Verdicts: `relabel` (confirmed wrong label; `suggested` has the
-///   class), `drop` (duplicate of an image of its class that is kept), `check` (outlier, in both
-///   files, or under two labels), `junk`, else `keep`.
+///   `reasons`, made to be edited. Verdicts: `relabel` (confirmed wrong label of an outlier;
+///   `suggested` has the class), `drop` (duplicate of an image of its class that is kept), `check`
+///   (outlier, other confirmed wrong label, in both files, or under two labels), `junk`, else `keep`.
 ///
 /// # Errors
 /// [`Error::Write`]. Pictures that cannot be read are no error.
@@ -68,11 +71,11 @@ fn write_keep(findings: &Findings, gallery: &Embeddings, file: &Path) -> Result<
         let reasons = reasons.get(&row).map_or(&[][..], Vec::as_slice);
         let verdict = if gallery.pids()[row] == Pid::JUNK {
             "junk"
-        } else if suggested.contains_key(&row) {
+        } else if ["outlier", "mislabelled"].iter().all(|reason| reasons.contains(reason)) {
             "relabel"
         } else if dropped.contains(&row) {
             "drop"
-        } else if reasons.iter().any(|reason| ["outlier", "leak", "conflict"].contains(reason)) {
+        } else if reasons.iter().any(|reason| DOUBTS.contains(reason)) {
             "check"
         } else {
             "keep"

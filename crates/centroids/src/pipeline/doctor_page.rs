@@ -74,17 +74,25 @@ pub(super) fn page(findings: &Findings, sections: &[Section], pictures: &Thumbna
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>Gallery doctor</title>\n\
          <style>\n{STYLE}{MORE_STYLE}</style>\n<h1>Gallery doctor</h1>\n\
-         <p class=\"soft\">{images} images of {classes} classes; {junk} junk images are not looked \
-         at. {alone} classes have one image, which cannot be judged. Duplicates are at most \
+         <p class=\"soft\">{images} images of {classes} classes{left_out}. Duplicates are at most \
          {threshold:.2e} apart{how}.<br>\nAll this is what the model sees: a suspicion, no \
          verdict. Edit the verdicts in keep.csv.</p>\n{missing}<nav class=\"card\"><ul>\n{contents}\
          </ul>\n{effect}</nav>\n{bodies}</html>\n",
-        alone = not_judged.len(),
+        left_out = left_out(*junk, not_judged.len()),
         threshold = duplicates.threshold,
         how = if duplicates.estimate.is_some() { " (estimated)" } else { "" },
         missing = missing_pictures(&pictures.missing()),
         effect = effect.as_ref().map_or(String::new(), effect_table),
     )
+}
+
+/// What is not examined, if there is such.
+fn left_out(junk: usize, alone: usize) -> String {
+    let part = |count: usize, what: &str| match count {
+        0 => String::new(),
+        _ => format!("; {count} {what}"),
+    };
+    part(junk, "junk images are left out") + &part(alone, "are alone in their class: not judged")
 }
 
 fn contents_row((number, section): (usize, &Section)) -> String {
@@ -138,7 +146,8 @@ fn effect_table(effect: &Effect) -> String {
     format!(
         "<table><tr><th>taken out of the gallery<th>images<th>rank-1, {} images, each without \
          itself{other}\n{rows}</table>\n<p class=\"soft\">Rank-1 among centroids. The queries stay \
-         the same, those taken out of the gallery included.</p>\n",
+         the same, those taken out of the gallery included; the images of the gallery chose themselves what \
+         is taken out, so their figure is the most that can be hoped for.</p>\n",
         queries(effect.leave_one_out.first()),
     )
 }
