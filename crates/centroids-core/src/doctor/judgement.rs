@@ -19,7 +19,8 @@ pub struct Judgement {
     pub other: Option<f64>,
     /// That class; of equally near ones the one with the lowest pid.
     pub nearest: Option<Pid>,
-    /// How unusual [`own`](Self::own) is. Distances are compared by their logarithms:
+    /// How unusual [`own`](Self::own) is. Distances, times `(n − 1)/n` to be the same for classes of
+    /// any number `n` of images, are compared by their logarithms:
     ///
     /// ```text
     /// z = (ln own − ln max(median of its class, median of all)) / (1.4826 · MAD)

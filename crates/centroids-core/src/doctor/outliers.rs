@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::findings::{Image, Outlier};
 use super::judgement::Judgement;
+use crate::centroid::rows_by_pid;
 use crate::embeddings::Embeddings;
 use crate::ids::Pid;
 
@@ -33,6 +34,7 @@ pub(super) fn outliers(gallery: &Embeddings, judgements: &[Judgement], least: f6
 
 /// The z of each row from its leave-one-out distance: `[n]`.
 pub(super) fn scores(gallery: &Embeddings, own: &[Option<f64>]) -> Vec<Option<f64>> {
+    let own = comparable(gallery, own);
     let Some(usual) = median(own.iter().copied().flatten().filter(|&own| own > 0.0).collect())
     else {
         // All that can be judged are equal to their class.
@@ -40,7 +42,7 @@ pub(super) fn scores(gallery: &Embeddings, own: &[Option<f64>]) -> Vec<Option<f6
     };
     let ln = |distance: f64| distance.max(usual * AS_GOOD_AS_EQUAL).ln();
     let mut classes: BTreeMap<Pid, Vec<f64>> = BTreeMap::new();
-    for (&pid, own) in gallery.pids().iter().zip(own) {
+    for (&pid, own) in gallery.pids().iter().zip(&own) {
         if let Some(own) = own {
             classes.entry(pid).or_default().push(ln(*own));
         }
@@ -61,7 +63,18 @@ pub(super) fn scores(gallery: &Embeddings, own: &[Option<f64>]) -> Vec<Option<f6
         let centre = medians.get(pid).copied().unwrap_or(f64::NEG_INFINITY).max(ln(usual));
         own.map(|own| (ln(own) - centre) / spread.max(LEAST_SPREAD))
     };
-    gallery.pids().iter().zip(own).map(score).collect()
+    gallery.pids().iter().zip(&own).map(score).collect()
+}
+
+/// Distances as they would be to the mean of very many images: to that of `n − 1` they are `n/(n − 1)`
+/// times as large on average, so that small classes would seem wide.
+fn comparable(gallery: &Embeddings, own: &[Option<f64>]) -> Vec<Option<f64>> {
+    let classes = rows_by_pid(gallery.pids());
+    let of_row = |(pid, own): (&Pid, &Option<f64>)| {
+        let n = classes.get(pid)?.len() as f64;
+        own.map(|own| own * (n - 1.0) / n)
+    };
+    gallery.pids().iter().zip(own).map(of_row).collect()
 }
 
 /// The middle value, or the mean of the two middle ones; `None` of none.
