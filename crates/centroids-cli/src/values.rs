@@ -51,6 +51,17 @@ pub(crate) fn camera_rules() -> impl TypedValueParser<Value = OneOrAll<CameraRul
     parsed(CameraRule::ALL.iter().map(|rule| rule.name()).chain(["all"]))
 }
 
+pub(crate) fn camera_rule() -> impl TypedValueParser<Value = CameraRule> {
+    parsed(CameraRule::ALL.iter().map(|rule| rule.name()))
+}
+
+/// A finite number that is not negative.
+pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let sound = number.is_finite() && number >= 0.0;
+    sound.then_some(number).ok_or_else(|| "must be 0 or more".to_owned())
+}
+
 pub(crate) fn preset() -> impl TypedValueParser<Value = Preset> {
     parsed(Preset::ALL.iter().map(|preset| preset.name()))
 }

@@ -232,7 +232,7 @@ impl Embeddings {
         debug_assert_eq!(values.len(), self.values.len());
         Self {
             dim: self.dim,
-            values,
+            values: Values::Memory(values),
             pids: self.pids.clone(),
             camids: self.camids.clone(),
             paths: self.paths.clone(),

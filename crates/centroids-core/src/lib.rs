@@ -14,6 +14,7 @@
 //! | [`rank()`], [`Ranking`] | the nearest images or identities of many queries, as evaluation sees them |
 //! | [`rerank`], [`KReciprocal`], [`Expansion`] | better rankings from the neighbourhoods of their vectors |
 //! | [`search()`], [`Hit`] | the nearest images or identities of one vector |
+//! | [`doctor::examine`], [`doctor::Findings`] | what is wrong with a gallery |
 //!
 //! # The flow
 //!
@@ -82,11 +83,15 @@ mod comparison;
 
 mod tiles;
 
+mod nearest;
+
 mod evaluate;
 
 mod search;
 
 pub mod rerank;
+
+pub mod doctor;
 
 mod error;
 

@@ -43,7 +43,6 @@
 mod encoding;
 mod expansion;
 mod jaccard;
-mod nearest;
 mod ranking;
 
 use serde::Serialize;
@@ -186,9 +185,9 @@ pub fn product_alone(
     comparison.check()?;
     let joint = ranking::joint(&comparison, &ranking::units(&comparison, None))?;
     let rows: Vec<usize> = (0..joint.len()).collect();
-    let (all, mut states) = (nearest::all_rows(&joint, metric), vec![(); rows.len()]);
+    let (all, mut states) = (crate::nearest::all_rows(&joint, metric), vec![(); rows.len()]);
     all.each_tile(&joint, &rows, &mut states, |(), tile| {
-        std::hint::black_box(tile.near);
+        std::hint::black_box(&tile.near);
     });
     Ok(())
 }

@@ -7,6 +7,7 @@ mod demo;
 mod embed;
 mod evaluate;
 mod export;
+mod gallery;
 mod prepare;
 mod refine;
 mod search;
@@ -23,6 +24,7 @@ pub(crate) use demo::{DemoArgs, DemoOptions};
 pub(crate) use embed::{EmbedArgs, PidFrom};
 pub(crate) use evaluate::EvaluateArgs;
 pub(crate) use export::{ExportArgs, ExportCommand, OnnxArgs};
+pub(crate) use gallery::{DoctorArgs, GalleryArgs, GalleryCommand};
 pub(crate) use prepare::{
     DeepfashionArgs, JpgArgs, PrepareArgs, PrepareCommand, SizeArgs, Street2shopArgs, WorkArgs,
 };
@@ -55,6 +57,7 @@ pub(crate) enum Command {
     Embed(EmbedArgs),
     Search(SearchArgs),
     Evaluate(EvaluateArgs),
+    Gallery(GalleryArgs),
     Data(DataArgs),
     Export(ExportArgs),
     Bench(BenchArgs),

@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod embed;
 pub(crate) mod evaluate;
 pub(crate) mod export;
+pub(crate) mod gallery;
 pub(crate) mod prepare;
 pub(crate) mod refine;
 pub(crate) mod search;

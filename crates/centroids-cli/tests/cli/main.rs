@@ -24,6 +24,9 @@ mod evaluation;
 /// `export`, compared with ONNX Runtime where there is one.
 mod export;
 
+/// `gallery doctor`.
+mod gallery_doctor;
+
 /// What a user of the reference types.
 mod migration;
 

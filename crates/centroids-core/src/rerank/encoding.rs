@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::KReciprocal;
-use super::nearest::{Neighbour, Surroundings};
 use crate::candidates::Candidates;
 use crate::embeddings::Embeddings;
+use crate::nearest::{Neighbour, Surroundings};
 
 /// A row of `V`, which is 0 where nothing is listed: columns ascending, weights above 0.
 pub(super) type Encoding = Box<[(u32, f64)]>;

@@ -4,12 +4,12 @@ use rayon::prelude::*;
 
 use serde::Serialize;
 
-use super::nearest::{Neighbour, nearest};
 use crate::candidates::Candidates;
 use crate::distance::{Distance, unit_scale};
 use crate::embeddings::Embeddings;
 use crate::error::Error;
 use crate::ids::CamId;
+use crate::nearest::{Neighbour, nearest};
 use crate::protocol::{CameraRule, Metric};
 
 /// With how many neighbours a vector is averaged, and how much each weighs.
@@ -67,7 +67,13 @@ pub fn expand_queries(
         let camid = gallery.camids()[images.rows(image)[0]];
         cameras == CameraRule::Any || !CamId::same(query.camids()[query_row], camid)
     };
-    let found = nearest(&images, query, expansion.neighbours, admits);
+    let found = nearest(
+        &images,
+        query,
+        &(0..query.len()).collect::<Vec<_>>(),
+        expansion.neighbours,
+        admits,
+    );
     Ok(averaged(query, &images, &found, expansion))
 }
 
@@ -93,7 +99,13 @@ pub fn augment_gallery(
         let [own, camid] = [row, other].map(|row| gallery.camids()[row]);
         other != row && (cameras == CameraRule::Any || camid.is_none() || camid == own)
     };
-    let found = nearest(&images, gallery, expansion.neighbours, admits);
+    let found = nearest(
+        &images,
+        gallery,
+        &(0..gallery.len()).collect::<Vec<_>>(),
+        expansion.neighbours,
+        admits,
+    );
     Ok(averaged(gallery, &images, &found, expansion))
 }
 

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 use super::KReciprocal;
 use super::encoding::{Encoding, encode, relative};
 use super::jaccard::{InvertedIndex, Overlaps, Reranked};
-use super::nearest::{all_rows, rows_from, surroundings};
 use crate::candidates::Candidates;
 use crate::centroid::{CentroidOf, mean_of};
 use crate::comparison::Comparison;
@@ -15,6 +14,7 @@ use crate::embeddings::Embeddings;
 use crate::error::Error;
 use crate::evaluate::QueryScore;
 use crate::ids::{CamId, Pid};
+use crate::nearest::{all_rows, rows_from, surroundings};
 use crate::protocol::{CameraRule, Metric, Unit};
 use crate::search::{Hit, RankedQuery};
 
@@ -329,8 +329,8 @@ impl<'a> Seen<'a> {
         RankedQuery {
             query: self.query,
             hits: self.hits(k),
-            average_precision: score.map(|score| score.average_precision),
-            first_rank: score.map(|score| score.first_rank),
+            average_precision: score.as_ref().map(|score| score.average_precision),
+            first_rank: score.as_ref().map(|score| score.first_rank),
         }
     }
 

@@ -31,3 +31,9 @@ mod centroid_properties;
 
 /// Embedding files: what is written is read, what is broken is refused by name.
 mod embedding_files;
+
+/// The doctor: planted faults are found, sound sets are left alone, and the numbers are right.
+mod doctor;
+
+/// What the doctor says of sets with almost nothing in them.
+mod doctor_edges;

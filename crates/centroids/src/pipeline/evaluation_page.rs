@@ -8,7 +8,7 @@ use centroids_data::{RankPainter, RankRow, encode_png};
 use rayon::prelude::*;
 
 use super::chart::{Axis, Curve, bars, curves};
-use super::html::{self, png_url, table, text};
+use super::html::{self, picture_url, table, text};
 use super::rank_pictures::rank_row;
 use super::search::pid_name;
 use super::{UnitCost, Unreadable};
@@ -273,6 +273,6 @@ fn strip_card(query: &Embeddings, ranked: &RankedQuery, strip: &[u8]) -> String 
         "<p>{path} <span class=\"soft\">identity {identity} · AP {ap:.1}% · first hit at rank {first}\
          </span></p>\n<div class=\"strip\"><img loading=\"lazy\" src=\"{}\" alt=\"ranking of {path}\">\
          </div>\n",
-        png_url(strip)
+        picture_url("png", strip)
     )
 }

@@ -57,9 +57,9 @@ pub(super) fn url(file: &str) -> String {
     file.bytes().map(byte).collect()
 }
 
-/// A PNG as the address of a picture, so that the page holds it.
-pub(super) fn png_url(png: &[u8]) -> String {
-    format!("data:image/png;base64,{}", STANDARD.encode(png))
+/// The bytes of a picture as its address, so that the page holds it; `kind` is `png` or `jpeg`.
+pub(super) fn picture_url(kind: &str, bytes: &[u8]) -> String {
+    format!("data:image/{kind};base64,{}", STANDARD.encode(bytes))
 }
 
 /// A table; cells are HTML already.
@@ -82,6 +82,6 @@ mod tests {
         assert!(html.contains("<title>&lt;b&gt; &amp; &quot;c&quot;</title>"));
         assert!(html.contains("<th>a&lt;\n<tr><td>1\n"));
         assert_eq!(url("<#1>.png"), "%3C%231%3E.png");
-        assert_eq!(png_url(b"PNG"), "data:image/png;base64,UE5H");
+        assert_eq!(picture_url("png", b"PNG"), "data:image/png;base64,UE5H");
     }
 }

@@ -2,6 +2,9 @@
 
 mod chart;
 mod convert;
+mod doctor_cards;
+mod doctor_files;
+mod doctor_page;
 mod embed;
 mod embedding_speed;
 mod evaluate;
@@ -17,6 +20,7 @@ mod search;
 mod train;
 
 pub use convert::{Converted, Names, convert_weights};
+pub use doctor_files::{DoctorFiles, write_findings};
 pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
 pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};

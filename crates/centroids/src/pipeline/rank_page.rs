@@ -33,7 +33,8 @@ pub(super) fn page(mut entries: Vec<Entry>, ranking: &Ranking, missing: &[Unread
     html::page(&format!("Rankings by {unit}"), &body)
 }
 
-fn missing_pictures(missing: &[Unreadable]) -> String {
+/// Which pictures are grey, and why.
+pub(super) fn missing_pictures(missing: &[Unreadable]) -> String {
     if missing.is_empty() {
         return String::new();
     }

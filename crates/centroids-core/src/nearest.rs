@@ -11,11 +11,11 @@ use crate::tiles::Tile;
 
 /// A vector near another one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Neighbour {
+pub(crate) struct Neighbour {
     /// Exact.
-    pub(super) distance: f64,
+    pub(crate) distance: f64,
     /// Which candidate.
-    pub(super) row: u32,
+    pub(crate) row: u32,
 }
 
 impl Neighbour {
@@ -26,15 +26,15 @@ impl Neighbour {
 }
 
 /// What lies around every vector of a set.
-pub(super) struct Surroundings {
+pub(crate) struct Surroundings {
     /// Nearest first, itself among them; fewer than asked for if there are not as many.
-    pub(super) nearest: Vec<Vec<Neighbour>>,
+    pub(crate) nearest: Vec<Vec<Neighbour>>,
     /// The largest distance of each.
-    pub(super) farthest: Vec<f64>,
+    pub(crate) farthest: Vec<f64>,
 }
 
 /// Looks around every vector of `set`; `all` has them as candidates, in order.
-pub(super) fn surroundings(all: &Candidates<'_>, set: &Embeddings, k: usize) -> Surroundings {
+pub(crate) fn surroundings(all: &Candidates<'_>, set: &Embeddings, k: usize) -> Surroundings {
     let rows: Vec<usize> = (0..set.len()).collect();
     let mut states: Vec<_> = rows.iter().map(|_| (Least::new(k), Least::new(1))).collect();
     all.each_tile(set, &rows, &mut states, |(near, far), tile| {
@@ -50,30 +50,31 @@ pub(super) fn surroundings(all: &Candidates<'_>, set: &Embeddings, k: usize) -> 
     Surroundings { nearest, farthest }
 }
 
-/// The `k` candidates nearest to each row of `query`, among those that it `admits`.
-pub(super) fn nearest(
+/// The `k` candidates nearest to each of the given rows of `query`, among those that it `admits`:
+/// asked for (row of the query, candidate). `[rows.len()][≤ k]`, nearest first.
+pub(crate) fn nearest(
     candidates: &Candidates<'_>,
     query: &Embeddings,
+    rows: &[usize],
     k: usize,
     admits: impl Fn(usize, usize) -> bool + Sync,
 ) -> Vec<Vec<Neighbour>> {
-    let rows: Vec<usize> = (0..query.len()).collect();
     let mut states: Vec<_> = rows.iter().map(|_| Least::new(k)).collect();
-    candidates.each_tile(query, &rows, &mut states, |near, tile| {
+    candidates.each_tile(query, rows, &mut states, |near, tile| {
         let admits = |candidate| admits(tile.query, candidate);
         near.see::<1>(tile, admits, |open| exact(candidates, query, tile.query, open));
     });
-    let finished = states.into_par_iter().enumerate();
-    finished.map(|(row, near)| near.finish(|open| exact(candidates, query, row, open))).collect()
+    let states = states.into_par_iter().zip(rows);
+    states.map(|(near, &row)| near.finish(|open| exact(candidates, query, row, open))).collect()
 }
 
 /// Every vector of `set` as a candidate of its own, junk too.
-pub(super) fn all_rows<'a>(set: &'a Embeddings, metric: &'a Metric) -> Candidates<'a> {
+pub(crate) fn all_rows<'a>(set: &'a Embeddings, metric: &'a Metric) -> Candidates<'a> {
     rows_from(set, 0, metric)
 }
 
 /// The vectors of `set` from `start` on as candidates.
-pub(super) fn rows_from<'a>(
+pub(crate) fn rows_from<'a>(
     set: &'a Embeddings,
     start: usize,
     metric: &'a Metric,
@@ -216,7 +217,7 @@ mod tests {
             let set = grid(5000, scale);
             let all = all_rows(&set, &metric);
             let few = set.select(&[0, 1, 2, 3]);
-            let found = nearest(&all, &few, 40, |_, _| true);
+            let found = nearest(&all, &few, &[0, 1, 2, 3], 40, |_, _| true);
             for (row, found) in found.iter().enumerate() {
                 assert_eq!(found[..], sorted(&all, &set, row)[..40]);
             }
@@ -242,11 +243,12 @@ mod tests {
         let set = grid(300, 1.0);
         let all = all_rows(&set, &metric);
         let odd = |query: usize, row: usize| (query + row) % 2 == 1;
-        for (row, found) in nearest(&all, &set, 3, odd).iter().enumerate() {
+        let rows: Vec<usize> = (0..set.len()).collect();
+        for (row, found) in nearest(&all, &set, &rows, 3, odd).iter().enumerate() {
             let mut wanted = sorted(&all, &set, row);
             wanted.retain(|found| odd(row, found.row as usize));
             assert_eq!(found[..], wanted[..3]);
         }
-        assert!(nearest(&all, &set, 0, odd).iter().all(Vec::is_empty));
+        assert!(nearest(&all, &set, &rows, 0, odd).iter().all(Vec::is_empty));
     }
 }
