@@ -25,3 +25,9 @@ mod centroid_properties;
 
 /// Embedding files: what is written is read, what is broken is refused by name.
 mod embedding_files;
+
+/// Verification against all pairs, sorted.
+mod verification_properties;
+
+/// Open set and calibration: against explicit lists, and on fresh data.
+mod unknown_identities;

@@ -9,7 +9,7 @@ use crate::naive::{self, Image, Item};
 
 /// Few identities, few cameras and few places, so that ties, junk, unknown cameras, identities of
 /// one image and queries without a match are all common.
-fn images(most: usize) -> impl Strategy<Value = Vec<Image>> {
+pub(crate) fn images(most: usize) -> impl Strategy<Value = Vec<Image>> {
     let camera = prop::option::weighted(0.8, 0_u32..3);
     let image = (-1_i64..4, camera, -2_i8..3, -2_i8..3).prop_map(|(pid, camera, x, y)| Image {
         pid,
@@ -19,7 +19,7 @@ fn images(most: usize) -> impl Strategy<Value = Vec<Image>> {
     prop::collection::vec(image, 0..most)
 }
 
-fn metric() -> impl Strategy<Value = Metric> {
+pub(crate) fn metric() -> impl Strategy<Value = Metric> {
     let distance = prop::sample::select(Distance::ALL);
     let centroid_of = prop::sample::select(CentroidOf::ALL);
     (distance, any::<bool>(), centroid_of).prop_map(|(distance, normalize, centroid_of)| Metric {
