@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Embed(arguments) => commands::embed::run(arguments, &output),
         Command::Search(arguments) => commands::search::run(arguments, &output),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, &output),
+        Command::Calibrate(arguments) => commands::calibrate::run(arguments, &output),
         Command::Data(arguments) => commands::data::run(arguments, &output),
         Command::Export(arguments) => commands::export::run(arguments, &output),
         Command::Bench(arguments) => commands::bench::run(arguments, &output),

@@ -87,15 +87,13 @@ pub struct VerificationThreshold {
     pub tpr: f64,
 }
 
-/// A search's hits and what they are worth.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Identification {
-    /// Whether the nearest is near enough to be an answer.
+/// What the hits of a search are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// Whether the nearest is near enough to be an answer; otherwise nobody the gallery knows.
     pub known: bool,
     /// Probability that the nearest is right; 0 without hits.
     pub confidence: f64,
-    /// Nearest first.
-    pub hits: Vec<Hit>,
 }
 
 /// Learns thresholds and confidence from a validation split, which must not be the test set.
@@ -174,14 +172,12 @@ fn identification_threshold(
 }
 
 impl Calibration {
-    /// Says what a search's hits, nearest first, are worth. They must come from a search that
-    /// [`check`](Self::check) admits.
-    pub fn identify(&self, hits: Vec<Hit>) -> Identification {
+    /// Judges the hits of a search, nearest first. It must be one that [`check`](Self::check) admits.
+    pub fn judge(&self, hits: &[Hit]) -> Verdict {
         let nearest = hits.first().map(|hit| hit.distance);
-        Identification {
+        Verdict {
             known: nearest.is_some_and(|distance| distance <= self.identification.threshold),
             confidence: nearest.map_or(0.0, |distance| self.confidence.at(distance)),
-            hits,
         }
     }
 

@@ -105,7 +105,7 @@ pub use bootstrap::{
     intervals,
 };
 pub use calibration::{
-    Calibration, CalibrationTargets, Confidence, Identification, IdentificationThreshold,
+    Calibration, CalibrationTargets, Confidence, IdentificationThreshold, Verdict,
     VerificationThreshold, calibrate,
 };
 pub use centroid::{CentroidOf, ClassSums, centroids};

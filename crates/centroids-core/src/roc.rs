@@ -200,6 +200,17 @@ impl ImpostorCounter {
         self.cells[2 * nearer + usize::from(tie)].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Adds one impostor whose distance is within `error` of `near`; `exact` is asked for it where
+    /// that leaves its place open.
+    pub(crate) fn add_near(&self, near: f64, error: f64, exact: impl FnOnce() -> f64) {
+        let nearer = self.distances.partition_point(|&genuine| genuine < near - error);
+        if self.distances.get(nearer).is_some_and(|&genuine| genuine <= near + error) {
+            self.add(exact());
+        } else {
+            self.cells[2 * nearer].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The curve. `genuine` trials there are in all: those whose distance was not given are never
     /// accepted. There must be one, and one impostor.
     pub(crate) fn finish(self, genuine: u64) -> Roc {

@@ -1,6 +1,8 @@
 //! Verification: are these two images of the same identity? Every pair of a query and a gallery
 //! unit is a trial, genuine if the pids are equal.
 
+mod image_pairs;
+
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -73,8 +75,8 @@ impl Verification {
 /// different units do not compare in number, and with few identities not in kind either: a centroid
 /// pair is one of as many as there are identities.
 ///
-/// Exact: distances are those of [`rank`](crate::rank()), in `f64`. The pairs are never kept:
-/// memory is that of ranking, and 32 bytes for each genuine pair.
+/// Exact: the order of the distances is that of [`rank`](crate::rank()), in `f64`. The pairs are never
+/// kept: memory is that of ranking, and some 50 bytes for each genuine pair.
 ///
 /// # Errors
 /// [`Error::DimensionMismatch`]; [`Error::NoPairs`] without a genuine pair or without an impostor.
@@ -92,18 +94,26 @@ pub fn verify(
     let genuine = genuine_distances(&comparison, &queries);
     let genuine_pairs = genuine.len() as u64;
     let counter = ImpostorCounter::new(genuine);
-    comparison.each(&queries, |seen| {
-        let own = query.pids()[seen.query];
+    match unit {
+        Unit::Instance => image_pairs::count(&comparison, &queries, &counter),
+        Unit::Nearest | Unit::Centroid => count_identities(&comparison, &queries, &counter),
+    }
+    if genuine_pairs == 0 || counter.impostors() == 0 {
+        return Err(Error::NoPairs { genuine: genuine_pairs, impostors: counter.impostors() });
+    }
+    Ok(Verification { unit, cameras, roc: counter.finish(genuine_pairs) })
+}
+
+/// Counts the queries' impostor pairs with identities.
+fn count_identities(comparison: &Comparison<'_>, queries: &[usize], counter: &ImpostorCounter) {
+    comparison.each(queries, |seen| {
+        let own = comparison.query.pids()[seen.query];
         for (&distance, &pid) in seen.distances.iter().zip(seen.candidates.pids()) {
             if pid != own && distance != f64::INFINITY {
                 counter.add(distance);
             }
         }
     });
-    if genuine_pairs == 0 || counter.impostors() == 0 {
-        return Err(Error::NoPairs { genuine: genuine_pairs, impostors: counter.impostors() });
-    }
-    Ok(Verification { unit, cameras, roc: counter.finish(genuine_pairs) })
 }
 
 /// Distances of the queries to their own identities, in no order.
@@ -174,6 +184,42 @@ mod tests {
             "verification needs pairs of one identity and pairs of two, but 2 and 0 count under \
              this camera rule"
         );
+    }
+
+    /// Many dimensions, where products round; repeated images, whose distances tie.
+    #[test]
+    fn products_count_as_single_distances_do() {
+        let mut state = 5_u64;
+        let mut number = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 40) as f32 / (1_u64 << 24) as f32 - 0.5
+        };
+        let mut set = |n: usize, repeated: usize| {
+            let values: Vec<f32> = (0..(n - repeated) * 300).map(|_| number()).collect();
+            let values = [&values[..repeated * 300], &values].concat();
+            let (pids, cameras) = ((0..n).map(|i| Pid(i as i64 * 7 % 11)), 0..n as u32);
+            let cameras = cameras.map(|i| Some(CamId(i % 3))).collect();
+            Embeddings::new(300, values, pids.collect(), cameras, vec![String::new(); n]).unwrap()
+        };
+        let (query, gallery) = (set(150, 20), set(1100, 40));
+        for distance in [Distance::SquaredEuclidean, Distance::Cosine] {
+            let metric = Metric { distance, ..RAW };
+            let comparison = Comparison {
+                query: &query,
+                gallery: &gallery,
+                unit: Unit::Instance,
+                cameras: CameraRule::Market,
+                metric: &metric,
+            };
+            let queries: Vec<usize> = (0..query.len()).collect();
+            let genuine = genuine_distances(&comparison, &queries);
+            let by = |count: fn(&Comparison<'_>, &[usize], &ImpostorCounter)| {
+                let counter = ImpostorCounter::new(genuine.clone());
+                count(&comparison, &queries, &counter);
+                counter.finish(genuine.len() as u64)
+            };
+            assert_eq!(by(image_pairs::count), by(count_identities));
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use comfy_table::Table;
 use serde_json::{Value, json};
 
 use super::embed::embed_split;
+use super::statistics::{Evaluated, Statistics};
 use crate::cli::{EvaluateArgs, LayoutArgs};
 use crate::output::{Output, table, text};
 use crate::values::OneOrAll;
@@ -23,6 +24,7 @@ use crate::values::OneOrAll;
 const RANKS: [usize; 5] = [1, 5, 10, 20, 50];
 
 pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let statistics = Statistics::new(&arguments.statistics)?;
     let (query, gallery, experiment) = inputs(&arguments, output)?;
     let (rule, metric) = (experiment.cameras()?, arguments.metric.over(experiment.metric()?));
     let questions = questions(&arguments, rule);
@@ -39,6 +41,9 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     if arguments.visualize.is_some() {
         value["pictures"] = pictures.into();
     }
+    let (questions, reports, metric) = (&questions[..], &reports[..], &metric);
+    let evaluated = Evaluated { query: &query, gallery: &gallery, questions, reports, metric };
+    statistics.add_to(&mut value, &evaluated, output)?;
     output.value(&value);
     Ok(ExitCode::SUCCESS)
 }

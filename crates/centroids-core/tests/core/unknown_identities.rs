@@ -200,8 +200,8 @@ fn fresh_data_meets_the_targets() {
         .map(|ranked| {
             let wanted = query.pids()[ranked.query];
             let right = ranked.hits[0].pid == wanted;
-            let identified = found.identify(ranked.hits);
-            (wanted.0 < 400, identified.known, identified.confidence, right)
+            let verdict = found.judge(&ranked.hits);
+            (wanted.0 < 400, verdict.known, verdict.confidence, right)
         })
         .collect();
     let unknown: Vec<_> = answers.iter().filter(|answer| !answer.0).collect();
@@ -268,12 +268,12 @@ fn nothing_found_is_unknown_and_too_few_queries_are_refused() {
     };
     let found = calibrate(0.1, &gallery).unwrap();
     assert_eq!(found.verification, None, "so few pairs cannot measure 1e-9");
-    let none = found.identify(vec![]);
+    let none = found.judge(&[]);
     assert_eq!((none.known, none.confidence), (false, 0.0));
     let hit = |distance| Hit { rank: 1, pid: Pid(1), distance, example: 0 };
     let threshold = found.identification.threshold;
-    assert!(found.identify(vec![hit(threshold)]).known);
-    assert!(!found.identify(vec![hit(threshold.next_up())]).known);
+    assert!(found.judge(&[hit(threshold)]).known);
+    assert!(!found.judge(&[hit(threshold.next_up())]).known);
 
     let message = calibrate(0.01, &gallery).unwrap_err().to_string();
     assert!(message.starts_with("30 queries without a mate cannot measure"), "{message}");

@@ -11,6 +11,7 @@ mod rank_pictures;
 mod repeat;
 mod search;
 mod train;
+mod verification;
 
 pub use convert::{Converted, Names, convert_weights};
 pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};
@@ -25,3 +26,7 @@ pub use search::{
     write_results, write_results_json,
 };
 pub use train::{Outcome, TrainEvent, resume, train, untrained};
+pub use verification::{
+    calibrate_embeddings, open_set_all, read_calibration, read_per_query, verify_all,
+    write_calibration,
+};
