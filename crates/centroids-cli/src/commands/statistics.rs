@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use centroids::core::{
     Bootstrap, CameraRule, Difference, Embeddings, Estimate, Figure, Metric, OPEN_SET_RATES,
     OpenSet, PairedComparison, PerQuery, Preset, Report, Unit, UnknownBy, VERIFICATION_RATES,
@@ -99,14 +99,15 @@ impl<'a> Statistics<'a> {
         output: &Output,
     ) -> anyhow::Result<Vec<Value>> {
         let (bootstrap, figures) = (self.bootstrap(), figures(reports));
-        let (mut rows, mut values) = (Vec::new(), Vec::new());
+        let (mut rows, mut values, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for ours in by_query {
             let alike = |theirs: &&PerQuery| question(theirs) == question(ours);
             let Some(theirs) = other.iter().find(alike) else {
-                output.note(format!("{}: has no {}", path.display(), ours.protocol()));
+                missing.push(ours.protocol());
                 continue;
             };
-            let compared = compare_paired(ours, theirs, &figures, &bootstrap)?;
+            let compared = compare_paired(ours, theirs, &figures, &bootstrap)
+                .with_context(|| path.display().to_string())?;
             let row = |of: &Difference| difference_row(ours, &compared, of);
             rows.extend(compared.figures.iter().map(row));
             let (unit, cameras, preset) = question(ours);
@@ -124,6 +125,9 @@ impl<'a> Statistics<'a> {
             );
         }
         let (path, n) = (path.display(), bootstrap.replicates);
+        if !missing.is_empty() {
+            output.note(format!("not in {path}, so not compared: {}", missing.join(", ")));
+        }
         output.line(format!("against {path}, by the queries of both, {n} resamplings:"));
         let columns = ["this", "other", "difference", "95 % interval", "this is greater in"];
         let columns = [&["unit", "cameras", "queries", "figure"][..], &columns].concat();

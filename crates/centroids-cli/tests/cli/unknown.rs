@@ -43,12 +43,12 @@ struct Files(TempDir);
 impl Files {
     fn new() -> Files {
         let files = Files(tempfile::tempdir().unwrap());
-        for (model, spread) in [("good", 0.3), ("poor", 0.9)] {
+        for (model, spread) in [("good", 0.2), ("poor", 0.9)] {
             files.save(&format!("{model}-q"), &set(0..60, 0, spread, "q"));
             files.save(&format!("{model}-g"), &set(0..60, 1, spread, "g"));
         }
-        files.save("val-q", &set(100..180, 0, 0.3, "vq"));
-        files.save("val-g", &set(100..180, 1, 0.3, "vg"));
+        files.save("val-q", &set(100..180, 0, 0.2, "vq"));
+        files.save("val-g", &set(100..180, 1, 0.2, "vg"));
         files
     }
 
@@ -86,7 +86,7 @@ fn said(arguments: Vec<String>) -> String {
 
 /// Fails with one line that holds all parts.
 fn refused(arguments: Vec<String>, parts: &[&str]) {
-    let output = centroids(arguments).arg("-q").assert().code(1).get_output().clone();
+    let output = centroids(arguments).args(["-q", "--json"]).assert().code(1).get_output().clone();
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     let line = String::from_utf8(output.stderr).unwrap();
     assert_eq!(line.trim_end().lines().count(), 1, "{line}");
@@ -113,23 +113,12 @@ fn intervals_lie_about_the_figures() {
         assert!(number(&map["high"]) > number(&map["value"]), "{map}");
         assert!(result.get("per_query").is_none());
     }
-    assert_eq!(all, json(files.on("evaluate", "poor", &["--bootstrap", "200"])).with_costs(&all));
+    let again = json(files.on("evaluate", "poor", &["--bootstrap", "200"]));
+    assert_eq!(again["results"], all["results"]);
     let other = json(files.on("evaluate", "poor", &["--bootstrap", "200", "--seed", "1"]));
     assert_ne!(other["results"][0]["intervals"], all["results"][0]["intervals"]);
     let text = said(files.on("evaluate", "poor", &["--bootstrap"]));
     assert!(text.contains("95 % intervals, from 1000 resamplings"), "{text}");
-}
-
-/// Measured seconds differ from run to run.
-trait WithCosts {
-    fn with_costs(self, of: &Value) -> Value;
-}
-
-impl WithCosts for Value {
-    fn with_costs(mut self, of: &Value) -> Value {
-        self["costs"] = of["costs"].clone();
-        self
-    }
 }
 
 #[test]
@@ -179,9 +168,9 @@ fn what_is_no_other_evaluation_is_refused() {
     against(&rule, &["any.json", "nearest under any", "--cameras"]);
     let preset = per_query("preset.json", "poor", &["--preset", "paper"]);
     against(&preset, &["preset.json", "centroid under market (paper)"]);
-    against(&per_query("val.json", "val", &[]), &["gallery units do not compare"]);
+    against(&per_query("val.json", "val", &[]), &["val.json", "gallery units do not compare"]);
     // The same gallery, but other query images.
-    let queries = set(0..60, 0, 0.3, "elsewhere");
+    let queries = set(0..60, 0, 0.2, "elsewhere");
     files.save("moved-q", &queries);
     fs::copy(files.path("good-g.safetensors"), files.path("moved-g.safetensors")).unwrap();
     against(&per_query("moved.json", "moved", &[]), &["no query is in both", "q/0_0.jpg"]);
@@ -250,7 +239,7 @@ fn a_calibrated_search_says_what_it_knows() {
     assert_eq!(json(calibrate(&[]))["calibration"], written);
 
     // Half of the queries are of identities that the gallery lacks.
-    files.save("new-q", &set(30..90, 0, 0.3, "q"));
+    files.save("new-q", &set(30..90, 0, 0.2, "q"));
     fs::copy(files.path("good-g.safetensors"), files.path("new-g.safetensors")).unwrap();
     let search = |more: &[&str]| {
         files.on("search", "new", &[&["--calibration", &out, "-k", "3"], more].concat())
@@ -259,7 +248,7 @@ fn a_calibrated_search_says_what_it_knows() {
     let results = found["results"].as_array().unwrap();
     let known = |of: &[Value]| of.iter().filter(|result| result["known"] == true).count();
     let (mated, unmated) = results.split_at(60);
-    assert!(known(mated) > 30 && known(unmated) <= 12, "{} {}", known(mated), known(unmated));
+    assert!(known(mated) > 20 && known(unmated) <= 12, "{} {}", known(mated), known(unmated));
     let threshold = number(&written["identification"]["threshold"]);
     for result in results {
         let distance = number(&result["hits"][0]["distance"]);
@@ -278,7 +267,7 @@ fn a_calibrated_search_says_what_it_knows() {
     refused(search(&["--distance", "cosine"]), &["calibrated for distance", "cosine"]);
     let gallery = Embeddings::load(&files.path("new-g.safetensors")).unwrap();
     files.save("new-g", &gallery.with_model(String::new()));
-    files.save("new-q", &set(30..90, 0, 0.3, "q").with_model("resnet18-2".to_owned()));
+    files.save("new-q", &set(30..90, 0, 0.2, "q").with_model("resnet18-2".to_owned()));
     refused(search(&[]), &["model resnet18-1", "model resnet18-2"]);
 }
 
