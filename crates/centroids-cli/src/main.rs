@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Search(arguments) => commands::search::run(arguments, &output),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, &output),
         Command::Gallery(arguments) => commands::gallery::run(arguments, &output),
+        Command::Calibrate(arguments) => commands::calibrate::run(arguments, &output),
         Command::Data(arguments) => commands::data::run(arguments, &output),
         Command::Export(arguments) => commands::export::run(arguments, &output),
         Command::Bench(arguments) => commands::bench::run(arguments, &output),

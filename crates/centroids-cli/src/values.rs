@@ -86,6 +86,18 @@ pub(crate) fn names() -> impl TypedValueParser<Value = Names> {
     parsed(Names::ALL.map(Names::name))
 }
 
+/// A rate that may not be exceeded: above 0, at most 1.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| *rate > 0.0 && *rate <= 1.0);
+    rate.ok_or_else(|| "a rate is a number above 0 and not above 1".to_owned())
+}
+
+/// A share of something of which some must be left: from 0, below 1.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..1.0).contains(share));
+    share.ok_or_else(|| "a share is a number from 0 and below 1".to_owned())
+}
+
 /// Every spelling of a layout; help lists one of each.
 pub(crate) fn layout() -> impl TypedValueParser<Value = Layout> {
     LayoutParser

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use centroids::core::{CameraRule, Preset, Unit};
 use clap::Args;
 
-use super::{LayoutArgs, MetricArgs, RefineArgs};
+use super::{LayoutArgs, MetricArgs, RefineArgs, StatisticsArgs};
 use crate::values::{self, OneOrAll};
 
 /// Measure a search: mAP, mINP, rank-k
@@ -31,12 +31,18 @@ use crate::values::{self, OneOrAll};
 /// `--preset` repeats the reference's centroid evaluation: paper as it was meant,
 /// paper-as-published with its fault, which lets cameras leak.
 ///
+/// `--bootstrap`, `--against`: what other queries might have made of a figure, and whether one model is
+/// better than another by more than that. `--verification`, `--open-set`: what thresholds on the
+/// distance do.
+///
 /// Examples:
 ///   centroids evaluate --run runs/omniglot
 ///   centroids evaluate --run runs/market --dataset data/duke --layout dukemtmcreid
 ///   centroids evaluate --run runs/market --unit instance --visualize pictures/
 ///   centroids evaluate --query q.safetensors --gallery g.safetensors --cameras all --json
 ///   centroids evaluate --query q.safetensors --gallery g.safetensors --rerank
+///   centroids evaluate --run runs/a --per-query --json > a.json
+///   centroids evaluate --run runs/b --against a.json
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct EvaluateArgs {
@@ -94,4 +100,6 @@ pub(crate) struct EvaluateArgs {
     /// Device: cpu, or cuda:N, rocm:N, vulkan:N, metal:N where compiled in.
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) statistics: StatisticsArgs,
 }

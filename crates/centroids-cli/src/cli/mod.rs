@@ -1,6 +1,7 @@
 //! What can be typed, a file per command. Doc comments are the manual.
 
 mod bench;
+mod calibrate;
 mod completions;
 mod data;
 mod demo;
@@ -12,12 +13,14 @@ mod prepare;
 mod refine;
 mod search;
 mod shared;
+mod statistics;
 mod train;
 mod weights;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchEmbedArgs, BenchTrainArgs};
+pub(crate) use calibrate::CalibrateArgs;
 pub(crate) use completions::CompletionsArgs;
 pub(crate) use data::{DataArgs, DataCommand, InspectArgs, SynthArgs};
 pub(crate) use demo::{DemoArgs, DemoOptions};
@@ -31,6 +34,7 @@ pub(crate) use prepare::{
 pub(crate) use refine::RefineArgs;
 pub(crate) use search::SearchArgs;
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
+pub(crate) use statistics::{StatisticsArgs, UnknownArgs};
 pub(crate) use train::TrainArgs;
 pub(crate) use weights::{ConvertArgs, InspectWeightsArgs, WeightsArgs, WeightsCommand};
 
@@ -58,6 +62,7 @@ pub(crate) enum Command {
     Search(SearchArgs),
     Evaluate(EvaluateArgs),
     Gallery(GalleryArgs),
+    Calibrate(CalibrateArgs),
     Data(DataArgs),
     Export(ExportArgs),
     Bench(BenchArgs),

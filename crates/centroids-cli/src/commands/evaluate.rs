@@ -10,7 +10,7 @@ use centroids::data::{DatasetSource, Layout, Split, load_all};
 use centroids::model::parse_device;
 use centroids::pipeline::{
     EvaluationPage, Question, RankPictureOptions, UnitCost, Unreadable, evaluate_all,
-    evaluate_refined, open_model, picture_rankings, unit_costs, write_evaluation_page,
+    evaluate_refined, open_model, picture_rankings, unit_costs, verify_all, write_evaluation_page,
     write_rank_pictures,
 };
 use comfy_table::Table;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::embed::embed_split;
 use super::refine;
+use super::statistics::{Evaluated, Statistics};
 use crate::cli::{EvaluateArgs, LayoutArgs};
 use crate::out_path::check_out;
 use crate::output::{Output, table, text};
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     if let Some(report) = &arguments.report {
         check_out(report, &["html"])?;
     }
+    let statistics = Statistics::new(&arguments.statistics)?;
     let (query, gallery, experiment) = inputs(&arguments, output)?;
     let (rule, metric) = (experiment.cameras()?, arguments.metric.over(experiment.metric()?));
     let questions = questions(&arguments, rule);
@@ -56,7 +58,8 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
             metric: &metric,
             reports: &reports,
             costs: &costs,
-            roc: &[],
+            // Where there are no pairs to tell apart, there is no curve.
+            verification: &verify_all(&query, &gallery, &questions, &metric).unwrap_or_default(),
             size: [PAGE_PICTURE, PAGE_PICTURE * width / height],
         };
         warn_of_missing(&write_evaluation_page(path, &page)?, output);
@@ -70,6 +73,9 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     if arguments.visualize.is_some() {
         value["pictures"] = pictures.into();
     }
+    let (questions, reports, metric) = (&questions[..], &reports[..], &metric);
+    let evaluated = Evaluated { query: &query, gallery: &gallery, questions, reports, metric };
+    statistics.add_to(&mut value, &evaluated, output)?;
     output.value(&value);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod bench;
+pub(crate) mod calibrate;
 pub(crate) mod completions;
 pub(crate) mod data;
 pub(crate) mod demo;
@@ -11,5 +12,6 @@ pub(crate) mod gallery;
 pub(crate) mod prepare;
 pub(crate) mod refine;
 pub(crate) mod search;
+pub(crate) mod statistics;
 pub(crate) mod train;
 pub(crate) mod weights;

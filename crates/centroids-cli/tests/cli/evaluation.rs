@@ -50,7 +50,13 @@ fn the_report_is_one_file_with_everything_in_it() {
     for report in said["results"].as_array().unwrap() {
         assert!(html.contains(&percent(report)), "{report}");
     }
-    for part in ["CMC: Images", "CMC: Identities", "AP of queries: instance", "seconds per query"] {
+    for part in [
+        "CMC: Images",
+        "CMC: Identities",
+        "AP of queries: instance",
+        "<h2>ROC",
+        "seconds per query",
+    ] {
         assert!(html.contains(part), "{part}");
     }
     assert!(html.matches("data:image/png;base64,").count() > 10);

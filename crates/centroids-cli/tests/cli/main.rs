@@ -69,6 +69,9 @@ mod run_logs;
 /// The scripts that stand for those of the NPU port.
 mod scripts;
 
+/// Intervals, comparisons, verification, open sets and calibrated searches.
+mod unknown;
+
 /// Training from published weights.
 mod pretrained;
 

@@ -37,3 +37,9 @@ mod doctor;
 
 /// What the doctor says of sets with almost nothing in them.
 mod doctor_edges;
+
+/// Verification against all pairs, sorted.
+mod verification_properties;
+
+/// Open set and calibration: against explicit lists, and on fresh data.
+mod unknown_identities;

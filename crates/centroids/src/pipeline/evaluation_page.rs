@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use centroids_core::{Embeddings, Metric, RankedQuery, Ranking, Report, Unit, rank};
+use centroids_core::{Embeddings, Metric, RankedQuery, Ranking, Report, Unit, Verification, rank};
 use centroids_data::{RankPainter, RankRow, encode_png};
 use rayon::prelude::*;
 
@@ -17,6 +17,8 @@ use crate::files::write_text;
 
 /// The CMC curve is drawn to this rank.
 const CMC_DEPTH: usize = 50;
+/// Points of a ROC curve.
+const ROC_POINTS: usize = 200;
 /// Bins of the histograms of AP.
 const BINS: usize = 20;
 /// Queries shown of each unit, and hits of each.
@@ -36,8 +38,8 @@ pub struct EvaluationPage<'a> {
     pub reports: &'a [Report],
     /// What each unit costs.
     pub costs: &'a [UnitCost],
-    /// Curves of true against false match rates: (name, points of (false, true)).
-    pub roc: &'a [(String, Vec<[f64; 2]>)],
+    /// How well pairs are told apart, drawn as ROC curves.
+    pub verification: &'a [Verification],
     /// Height and width of each picture.
     pub size: [usize; 2],
 }
@@ -76,7 +78,7 @@ pub fn write_evaluation_page(
     for group in Group::ALL {
         body += &group.cmc(reports);
     }
-    body += &roc_chart(page.roc);
+    body += &roc_chart(page.verification);
     for report in reports.iter().filter(|report| report.cameras == reports[0].cameras) {
         body += &ap_histogram(report);
     }
@@ -203,8 +205,8 @@ fn costs_table(costs: &[UnitCost]) -> String {
     format!("<section class=\"card\"><h2>Storage and time, measured</h2>\n{table}</section>\n")
 }
 
-fn roc_chart(roc: &[(String, Vec<[f64; 2]>)]) -> String {
-    if roc.is_empty() {
+fn roc_chart(verification: &[Verification]) -> String {
+    if verification.is_empty() {
         return String::new();
     }
     let x = Axis {
@@ -213,11 +215,11 @@ fn roc_chart(roc: &[(String, Vec<[f64; 2]>)]) -> String {
         logarithmic: true,
         marks: vec![1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0],
     };
-    let curve = |(name, points): &(String, Vec<[f64; 2]>)| Curve {
-        name: name.clone(),
-        points: points.clone(),
+    let curve = |of: &Verification| Curve {
+        name: format!("{}, {}", of.unit, of.cameras),
+        points: of.roc.points(ROC_POINTS).iter().map(|point| [point.fpr, point.tpr]).collect(),
     };
-    let all: Vec<Curve> = roc.iter().map(curve).collect();
+    let all: Vec<Curve> = verification.iter().map(curve).collect();
     curves("ROC", &x, &Axis::share("true match rate"), &all)
 }
 

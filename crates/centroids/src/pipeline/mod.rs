@@ -18,6 +18,7 @@ mod refine;
 mod repeat;
 mod search;
 mod train;
+mod verification;
 
 pub use convert::{Converted, Names, convert_weights};
 pub use doctor_files::{DoctorFiles, write_findings};
@@ -35,3 +36,7 @@ pub use search::{
     write_results, write_results_json,
 };
 pub use train::{Outcome, TrainEvent, resume, train, untrained};
+pub use verification::{
+    calibrate_embeddings, open_set_all, read_calibration, read_per_query, verify_all,
+    write_calibration,
+};
