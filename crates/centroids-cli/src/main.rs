@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => commands::train::run(arguments, &output),
         Command::Embed(arguments) => commands::embed::run(arguments, &output),
         Command::Search(arguments) => commands::search::run(arguments, &output),
-        Command::Evaluate(arguments) => commands::evaluate::run(arguments, &output),
+        Command::Evaluate(arguments) => commands::evaluate::run(*arguments, &output),
         Command::Gallery(arguments) => commands::gallery::run(arguments, &output),
         Command::Calibrate(arguments) => commands::calibrate::run(arguments, &output),
         Command::Data(arguments) => commands::data::run(arguments, &output),

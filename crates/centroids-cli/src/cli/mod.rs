@@ -60,7 +60,7 @@ pub(crate) enum Command {
     Train(TrainArgs),
     Embed(EmbedArgs),
     Search(SearchArgs),
-    Evaluate(EvaluateArgs),
+    Evaluate(Box<EvaluateArgs>),
     Gallery(GalleryArgs),
     Calibrate(CalibrateArgs),
     Data(DataArgs),
