@@ -97,9 +97,9 @@ impl Output {
 }
 
 /// Columns that hold nothing but numbers are right-aligned, with their headers.
-pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
+pub(crate) fn table(header: &[impl AsRef<str>], rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_style(RULES).set_header(header.to_vec());
+    table.load_style(RULES).set_header(header.iter().map(AsRef::as_ref));
     let numeric = |text: &str| text.trim_end_matches('%').parse::<f64>().is_ok() || text == "-";
     for (i, column) in table.column_iter_mut().enumerate() {
         if rows.iter().all(|row| numeric(&row[i])) {

@@ -179,9 +179,15 @@ impl<'a> Training<'a> {
     fn epoch(&mut self, metrics: &EpochMetrics, images_per_second: f64) {
         let (epoch, loss) = (metrics.epoch + 1, metrics.epoch_train_loss);
         let centroid = metrics.centroid_triplet.unwrap_or(0.0);
+        let scale = match (metrics.loss_scale, metrics.skipped_steps) {
+            (Some(scale), Some(skipped)) => {
+                format!("  loss scale {scale}, {skipped} of {} steps skipped", metrics.steps)
+            }
+            _ => String::new(),
+        };
         self.say(format!(
             "epoch {epoch:3}/{}  loss {loss:.4}  (cross entropy {:.4}, triplet {:.4}, centroid \
-             triplet {centroid:.4}, centre {:.4})  lr {:.2e}  {images_per_second:.1} images/s",
+             triplet {centroid:.4}, centre {:.4})  lr {:.2e}  {images_per_second:.1} images/s{scale}",
             self.epochs,
             metrics.query_xent,
             metrics.query_triplet,

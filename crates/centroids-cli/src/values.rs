@@ -51,6 +51,17 @@ pub(crate) fn camera_rules() -> impl TypedValueParser<Value = OneOrAll<CameraRul
     parsed(CameraRule::ALL.iter().map(|rule| rule.name()).chain(["all"]))
 }
 
+pub(crate) fn camera_rule() -> impl TypedValueParser<Value = CameraRule> {
+    parsed(CameraRule::ALL.iter().map(|rule| rule.name()))
+}
+
+/// A finite number that is not negative.
+pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let sound = number.is_finite() && number >= 0.0;
+    sound.then_some(number).ok_or_else(|| "must be 0 or more".to_owned())
+}
+
 pub(crate) fn preset() -> impl TypedValueParser<Value = Preset> {
     parsed(Preset::ALL.iter().map(|preset| preset.name()))
 }
@@ -73,6 +84,18 @@ pub(crate) fn backbone() -> impl TypedValueParser<Value = Backbone> {
 
 pub(crate) fn names() -> impl TypedValueParser<Value = Names> {
     parsed(Names::ALL.map(Names::name))
+}
+
+/// A rate that may not be exceeded: above 0, at most 1.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| *rate > 0.0 && *rate <= 1.0);
+    rate.ok_or_else(|| "a rate is a number above 0 and not above 1".to_owned())
+}
+
+/// A share of something of which some must be left: from 0, below 1.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..1.0).contains(share));
+    share.ok_or_else(|| "a share is a number from 0 and below 1".to_owned())
 }
 
 /// Every spelling of a layout; help lists one of each.

@@ -1,5 +1,7 @@
 //! The units that queries are compared with, and the distances to them.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::centroid::{CentroidOf, mean_of, rows_by_pid};
@@ -17,6 +19,8 @@ pub(crate) struct Candidates<'a> {
     gallery: &'a Embeddings,
     metric: &'a Metric,
     of: CentroidOf,
+    /// Whether each candidate is an image.
+    by_row: bool,
     pids: Vec<Pid>,
     /// Rows of all candidates, one after the other; candidate `i` ends at `ends[i]`.
     rows: Vec<usize>,
@@ -27,7 +31,7 @@ impl<'a> Candidates<'a> {
     /// No candidates yet.
     pub(crate) fn new(gallery: &'a Embeddings, metric: &'a Metric) -> Self {
         let (pids, rows, ends) = (Vec::new(), Vec::new(), Vec::new());
-        Self { gallery, metric, of: metric.centroid_of, pids, rows, ends }
+        Self { gallery, metric, of: metric.centroid_of, by_row: false, pids, rows, ends }
     }
 
     /// Each kept image that is not junk.
@@ -36,11 +40,20 @@ impl<'a> Candidates<'a> {
         metric: &'a Metric,
         keep: impl Fn(usize) -> bool,
     ) -> Self {
-        let mut images = Self { of: CentroidOf::Raw, ..Self::new(gallery, metric) };
+        let mut images = Self { of: CentroidOf::Raw, by_row: true, ..Self::new(gallery, metric) };
         for (row, &pid) in gallery.pids().iter().enumerate() {
             if pid != Pid::JUNK && keep(row) {
                 images.push(pid, &[row]);
             }
+        }
+        images
+    }
+
+    /// Each image that is not junk, the images of each pid side by side; ascending by pid and row.
+    pub(crate) fn images_by_pid(gallery: &'a Embeddings, metric: &'a Metric) -> Self {
+        let mut images = Self { of: CentroidOf::Raw, by_row: true, ..Self::new(gallery, metric) };
+        for (pid, rows) in rows_by_pid(gallery.pids()) {
+            rows.iter().for_each(|&row| images.push(pid, &[row]));
         }
         images
     }
@@ -74,6 +87,27 @@ impl<'a> Candidates<'a> {
 
     pub(crate) fn pids(&self) -> &[Pid] {
         &self.pids
+    }
+
+    /// What decides between candidates at equal distances: the row of an image, else the number.
+    pub(crate) fn place(&self, candidate: usize) -> usize {
+        if self.by_row { self.rows(candidate)[0] } else { candidate }
+    }
+
+    /// The candidates of one pid, which lie side by side unless they are images in row order.
+    pub(crate) fn of_pid(&self, pid: Pid) -> Range<usize> {
+        let start = self.pids.partition_point(|other| *other < pid);
+        start..start + self.pids[start..].partition_point(|other| *other == pid)
+    }
+
+    /// The candidates of every pid, side by side as in [`of_pid`](Self::of_pid).
+    pub(crate) fn classes(&self) -> Vec<Range<usize>> {
+        let mut start = 0;
+        let class = |of_pid: &[Pid]| {
+            start += of_pid.len();
+            start - of_pid.len()..start
+        };
+        self.pids.chunk_by(|a, b| a == b).map(class).collect()
     }
 
     /// Gallery rows of a candidate, ascending.
@@ -129,6 +163,15 @@ impl<'a> Candidates<'a> {
             .collect()
     }
 
+    pub(crate) fn metric(&self) -> &Metric {
+        self.metric
+    }
+
+    /// Exact distance of one prepared query to a candidate.
+    pub(crate) fn distance(&self, vector: &[f64], candidate: usize) -> f64 {
+        self.distance_to_mean(vector, self.rows(candidate))
+    }
+
     /// Distance of one prepared query to the mean of any gallery rows; there must be one at least.
     pub(crate) fn distance_to_mean(&self, vector: &[f64], rows: &[usize]) -> f64 {
         let mut scratch = vec![0.0; self.gallery.dim()];
@@ -136,7 +179,8 @@ impl<'a> Candidates<'a> {
         self.metric.distance.between_prepared(vector, &scratch)
     }
 
-    fn write_vector(&self, rows: &[usize], vector: &mut [f64]) {
+    /// Writes the mean of these rows, ready to be compared, into `vector`, `[dim]`.
+    pub(crate) fn write_vector(&self, rows: &[usize], vector: &mut [f64]) {
         mean_of(self.gallery, rows, self.of, vector);
         self.metric.prepare(vector);
     }

@@ -39,8 +39,10 @@ pub(crate) fn mean_of(embeddings: &Embeddings, rows: &[usize], of: CentroidOf, m
     for row in rows.iter().map(|&row| embeddings.row(row)) {
         add_scaled(mean, row, of.weight(row));
     }
-    let n = rows.len() as f64;
-    mean.iter_mut().for_each(|value| *value /= n);
+    if rows.len() > 1 {
+        let n = rows.len() as f64;
+        mean.iter_mut().for_each(|value| *value /= n);
+    }
 }
 
 fn add_scaled(sum: &mut [f64], row: &[f32], scale: f64) {

@@ -41,7 +41,12 @@ impl Distance {
 
 /// The factor that gives `vector` length 1; at most 1e12, so a zero vector stays zero.
 pub(crate) fn unit_scale<T: Copy + Into<f64>>(vector: &[T]) -> f64 {
-    1.0 / dot(vector, vector).sqrt().max(TINY)
+    1.0 / length(vector).max(TINY)
+}
+
+/// How long a vector is.
+pub(crate) fn length<T: Copy + Into<f64>>(vector: &[T]) -> f64 {
+    dot(vector, vector).sqrt()
 }
 
 fn cosine_from_dot(cosine: f64) -> f64 {

@@ -20,7 +20,7 @@
 
 mod fault;
 mod npy;
-mod numbers;
+pub(crate) mod numbers;
 mod tensors;
 
 use std::io;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::distance::unit_scale;
 use crate::error::Error;
 use crate::ids::{CamId, Pid};
+use crate::values::Values;
 
 /// `n` embeddings of `d` dimensions, row-major, each with pid, camera and path.
 ///
@@ -13,7 +14,7 @@ use crate::ids::{CamId, Pid};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embeddings {
     dim: usize,
-    values: Vec<f32>,
+    values: Values,
     pids: Vec<Pid>,
     camids: Vec<Option<CamId>>,
     paths: Vec<String>,
@@ -35,6 +36,17 @@ impl Embeddings {
     pub fn new(
         dim: usize,
         values: Vec<f32>,
+        pids: Vec<Pid>,
+        camids: Vec<Option<CamId>>,
+        paths: Vec<String>,
+    ) -> Result<Self, Error> {
+        Self::of_values(dim, Values::Memory(values), pids, camids, paths)
+    }
+
+    /// [`new`](Self::new), with values that may lie in a file.
+    pub(crate) fn of_values(
+        dim: usize,
+        values: Values,
         pids: Vec<Pid>,
         camids: Vec<Option<CamId>>,
         paths: Vec<String>,
@@ -188,12 +200,12 @@ impl Embeddings {
     /// reference does), so a zero row stays zero.
     #[must_use]
     pub fn to_normalized(&self) -> Self {
-        let mut unit = self.clone();
-        for row in unit.values.chunks_exact_mut(self.dim) {
+        let mut values = self.values.to_vec();
+        for row in values.chunks_exact_mut(self.dim) {
             let scale = unit_scale(row);
             row.iter_mut().for_each(|value| *value = (f64::from(*value) * scale) as f32);
         }
-        unit.with_normalized(true)
+        Self { values: Values::Memory(values), ..self.clone() }.with_normalized(true)
     }
 
     /// The given rows in the given order; a row may be named twice.
@@ -204,10 +216,26 @@ impl Embeddings {
     pub fn select(&self, rows: &[usize]) -> Self {
         Self {
             dim: self.dim,
-            values: rows.iter().flat_map(|&row| self.row(row)).copied().collect(),
+            values: Values::Memory(rows.iter().flat_map(|&row| self.row(row)).copied().collect()),
             pids: rows.iter().map(|&row| self.pids[row]).collect(),
             camids: rows.iter().map(|&row| self.camids[row]).collect(),
             paths: rows.iter().map(|&row| self.paths[row].clone()).collect(),
+            model: self.model.clone(),
+            model_path: self.model_path.clone(),
+            normalized: self.normalized,
+            pid_names: self.pid_names.clone(),
+        }
+    }
+
+    /// The same rows with other vectors, `[n, dim]`.
+    pub(crate) fn with_vectors(&self, values: Vec<f32>) -> Self {
+        debug_assert_eq!(values.len(), self.values.len());
+        Self {
+            dim: self.dim,
+            values: Values::Memory(values),
+            pids: self.pids.clone(),
+            camids: self.camids.clone(),
+            paths: self.paths.clone(),
             model: self.model.clone(),
             model_path: self.model_path.clone(),
             normalized: self.normalized,
@@ -219,7 +247,7 @@ impl Embeddings {
     /// being a mean, no length of 1.
     pub(crate) fn into_centroids(mut self, values: Vec<f32>) -> Self {
         debug_assert_eq!(values.len(), self.values.len());
-        self.values = values;
+        self.values = Values::Memory(values);
         self.camids.fill(None);
         self.with_normalized(false)
     }

@@ -68,6 +68,89 @@ pub enum Error {
     #[error("{0}")]
     NoValidQuery(NoValidQuery),
 
+    /// Nothing to tell apart.
+    #[error(
+        "verification needs pairs of one identity and pairs of two, but {genuine} and {impostors} \
+         count under this camera rule"
+    )]
+    NoPairs {
+        /// Pairs of one identity.
+        genuine: u64,
+        /// Pairs of two identities.
+        impostors: u64,
+    },
+
+    /// No queries of one of the kinds that an open-set evaluation is about.
+    #[error(
+        "an open set needs queries with and without a mate in the gallery, but there are {known} and \
+         {unknown}: add queries of identities that the gallery lacks, or hold out a share of its \
+         identities"
+    )]
+    NoOpenSet {
+        /// Queries whose identity is in the gallery.
+        known: usize,
+        /// Queries whose identity is not.
+        unknown: usize,
+    },
+
+    /// Too few queries without a mate for a threshold at this rate.
+    #[error(
+        "{unknown} queries without a mate cannot measure a false-positive identification rate of \
+         {target}: at least {needed} can; choose a higher rate, a larger unknown share, or more data"
+    )]
+    TooFewUnknown {
+        /// How many there are.
+        unknown: usize,
+        /// The rate.
+        target: f64,
+        /// How many there must be.
+        needed: u64,
+    },
+
+    /// What was read is no calibration.
+    #[error("no calibration ({0}): make one with `centroids calibrate`")]
+    BadCalibration(String),
+
+    /// A calibration for another kind of search.
+    #[error("calibrated for {what} {theirs}, but this is {what} {ours}: calibrate for it")]
+    OtherCalibration {
+        /// In what they differ.
+        what: &'static str,
+        /// Of the calibration.
+        theirs: String,
+        /// Of the search.
+        ours: String,
+    },
+
+    /// Figures that mean different things.
+    #[error("figures of {ours} do not compare with those of {theirs}: evaluate both alike")]
+    OtherProtocol {
+        /// The first protocol.
+        ours: String,
+        /// The second.
+        theirs: String,
+    },
+
+    /// Queries that cannot be told apart by their paths.
+    #[error("query `{query}` is there twice: a paired comparison needs a path for each query")]
+    QueryTwice {
+        /// The path.
+        query: String,
+    },
+
+    /// Two evaluations of different query images.
+    #[error(
+        "no query is in both evaluations ({} here, {} there): evaluate the same query images",
+        quoted(ours),
+        quoted(theirs)
+    )]
+    NoCommonQuery {
+        /// A query of the first.
+        ours: Option<String>,
+        /// A query of the second.
+        theirs: Option<String>,
+    },
+
     /// An image was to be taken out of sums it is not in.
     #[error("no image of pid {pid} from camera {} is in the sums: nothing to remove", camera_name(*.camid))]
     NotAMember {
@@ -75,6 +158,17 @@ pub enum Error {
         pid: Pid,
         /// Camera of the image.
         camid: Option<CamId>,
+    },
+
+    /// A number that is out of its range.
+    #[error("`{name}` is {found}: it must be {wanted}")]
+    BadSetting {
+        /// Name of the setting.
+        name: &'static str,
+        /// What it is.
+        found: String,
+        /// What it may be.
+        wanted: &'static str,
     },
 
     /// A name that is none of the known ones.
@@ -114,6 +208,10 @@ pub enum Error {
         /// What is wrong with it.
         fault: FileFault,
     },
+}
+
+fn quoted(query: &Option<String>) -> String {
+    query.as_ref().map_or_else(|| "none".to_owned(), |query| format!("`{query}`"))
 }
 
 fn camera_name(camid: Option<CamId>) -> String {

@@ -1,8 +1,18 @@
-//! How good a search is: mAP, mINP and CMC under an evaluation protocol.
+//! How good a search is: mAP, mINP, CMC and their relatives under an evaluation protocol.
 //!
-//! This is the plain, exact form: distances and means in `f64`, every query against every
-//! candidate. Ties are ordered by gallery index, or by pid where identities are ranked.
+//! Every metric follows from the ranks of the relevant candidates, so nothing is sorted but those:
+//! candidates stream by in tiles of single precision, and it is counted how many precede each
+//! relevant one, in double precision where single precision leaves it open. The results are those of
+//! comparing every query with every candidate in double precision. Memory: the features, a block of
+//! candidates, and a tile per thread.
+//!
+//! Ties are ordered by gallery index, or by pid where identities are ranked.
 
+mod images;
+mod matrix;
+mod means;
+mod pass;
+mod precede;
 mod preset;
 mod report;
 mod score;
@@ -10,15 +20,19 @@ mod score;
 use std::collections::BTreeSet;
 
 use crate::centroid::rows_by_pid;
-use crate::comparison::Comparison;
 use crate::embeddings::Embeddings;
 use crate::error::{Error, NoValidQuery};
 use crate::ids::Pid;
 use crate::protocol::{CameraRule, Metric, Preset, Unit};
+use pass::ByRule;
 
 pub(crate) use score::QueryScore;
 
-pub use report::{MAX_RANK, Report};
+pub use matrix::{Labels, evaluate_distances};
+pub use report::{Report, SHOWN_RANKS};
+
+/// What a query scores by rule.
+type Scores = ByRule<Option<QueryScore>>;
 
 /// Evaluates every query against the gallery.
 ///
@@ -35,17 +49,43 @@ pub fn evaluate(
     cameras: CameraRule,
     metric: &Metric,
 ) -> Result<Report, Error> {
-    let comparison = Comparison { query, gallery, unit, cameras, metric };
-    comparison.check()?;
-    let by_query = comparison.each(&all_rows(query), |seen| {
-        QueryScore::of_pid(seen.distances, seen.candidates.pids(), query.pids()[seen.query])
-    });
-    let gallery_units = match unit {
-        Unit::Instance => gallery.pids().iter().filter(|pid| **pid != Pid::JUNK).count(),
-        Unit::Nearest | Unit::Centroid => rows_by_pid(gallery.pids()).len(),
+    Ok(evaluate_grid(query, gallery, &[unit], &[cameras], metric)?.swap_remove(0))
+}
+
+/// Evaluates all combinations of units and rules, rule by rule, with as few passes over the gallery
+/// as possible: one over the images, one over the means.
+///
+/// # Errors
+/// As [`evaluate`], if there is no valid query for one of them.
+pub fn evaluate_grid(
+    query: &Embeddings,
+    gallery: &Embeddings,
+    units: &[Unit],
+    rules: &[CameraRule],
+    metric: &Metric,
+) -> Result<Vec<Report>, Error> {
+    check_dimensions(query, gallery)?;
+    let cross = rules.contains(&CameraRule::Cross);
+    let [mut instance, mut nearest, mut centroid] = [const { Vec::<Scores>::new() }; 3];
+    if units.contains(&Unit::Instance) || units.contains(&Unit::Nearest) {
+        let scores = images::score(query, gallery, metric, cross);
+        (instance, nearest) = scores.into_iter().unzip();
+    }
+    if units.contains(&Unit::Centroid) {
+        centroid = means::score(query, gallery, metric, cross);
+    }
+    let report = |rule: CameraRule, unit: Unit| {
+        let (scores, units) = match unit {
+            Unit::Instance => (&instance, gallery.len() - junk(gallery)),
+            Unit::Nearest => (&nearest, rows_by_pid(gallery.pids()).len()),
+            Unit::Centroid => (&centroid, rows_by_pid(gallery.pids()).len()),
+        };
+        let scores = scores.iter().map(|by_rule| by_rule[rule as usize].clone()).collect();
+        let report = Report::new(unit, rule, None, scores, units);
+        report.ok_or_else(|| no_valid_query(query.pids(), gallery.pids()))
     };
-    let report = Report::new(unit, cameras, None, &by_query, gallery_units);
-    report.ok_or_else(|| no_valid_query(query, gallery))
+    let of_rule = |&rule| units.iter().map(move |&unit| (rule, unit));
+    rules.iter().flat_map(of_rule).map(|(rule, unit)| report(rule, unit)).collect()
 }
 
 /// Evaluates as the reference's camera-aware centroid mode means to, or does; see [`Preset`].
@@ -61,29 +101,30 @@ pub fn evaluate_preset(
     preset: Preset,
     metric: &Metric,
 ) -> Result<Report, Error> {
-    let (unit, cameras) = (Unit::Centroid, CameraRule::Market);
-    Comparison { query, gallery, unit, cameras, metric }.check()?;
-    let Scores { by_query, gallery_units } = preset::score(query, gallery, preset, metric);
-    let report = Report::new(unit, cameras, Some(preset), &by_query, gallery_units);
-    report.ok_or_else(|| no_valid_query(query, gallery))
+    check_dimensions(query, gallery)?;
+    let (scores, units) = preset::score(query, gallery, preset, metric);
+    let report = Report::new(Unit::Centroid, CameraRule::Market, Some(preset), scores, units);
+    report.ok_or_else(|| no_valid_query(query.pids(), gallery.pids()))
 }
 
-/// What a preset hands to the report.
-struct Scores {
-    /// Per query, in order; `None` = skipped.
-    by_query: Vec<Option<QueryScore>>,
-    /// How many images or identities are ranked before a query leaves some out.
-    gallery_units: usize,
+fn check_dimensions(query: &Embeddings, gallery: &Embeddings) -> Result<(), Error> {
+    let (query, gallery) = (query.dim(), gallery.dim());
+    if query == gallery { Ok(()) } else { Err(Error::DimensionMismatch { query, gallery }) }
+}
+
+fn junk(set: &Embeddings) -> usize {
+    set.pids().iter().filter(|pid| **pid == Pid::JUNK).count()
 }
 
 fn all_rows(set: &Embeddings) -> Vec<usize> {
     (0..set.len()).collect()
 }
 
-fn no_valid_query(query: &Embeddings, gallery: &Embeddings) -> Error {
-    let known: BTreeSet<Pid> = gallery.pids().iter().copied().collect();
+/// Says why no query has anything to find.
+pub(crate) fn no_valid_query(query: &[Pid], gallery: &[Pid]) -> Error {
+    let known: BTreeSet<Pid> = gallery.iter().copied().collect();
     let mut why = NoValidQuery { queries: query.len(), ..NoValidQuery::default() };
-    for pid in query.pids() {
+    for pid in query {
         match *pid {
             Pid::JUNK => why.junk += 1,
             pid if known.contains(&pid) => why.left_out += 1,

@@ -12,7 +12,12 @@
 //! | [`Unit`], [`CameraRule`], [`Preset`] | what is ranked, and which images may not count |
 //! | [`evaluate()`], [`Report`] | mAP, mINP and CMC of a query set against a gallery |
 //! | [`rank()`], [`Ranking`] | the nearest images or identities of many queries, as evaluation sees them |
+//! | [`rerank`], [`KReciprocal`], [`Expansion`] | better rankings from the neighbourhoods of their vectors |
 //! | [`search()`], [`Hit`] | the nearest images or identities of one vector |
+//! | [`doctor::examine`], [`doctor::Findings`] | what is wrong with a gallery |
+//! | [`verify()`], [`Roc`] | how well the distance tells pairs of one identity from pairs of two |
+//! | [`intervals()`], [`compare_paired()`] | what other queries might have made of an evaluation, and of the difference of two |
+//! | [`open_set()`], [`calibrate()`], [`Calibration`] | searches for identities that the gallery lacks: how often they are noticed, and from which distance on |
 //!
 //! # The flow
 //!
@@ -64,6 +69,8 @@ mod ids;
 
 mod embeddings;
 
+mod values;
+
 pub mod atomic_file;
 pub mod embedding_file;
 
@@ -77,19 +84,53 @@ mod candidates;
 
 mod comparison;
 
+mod tiles;
+
+mod nearest;
+
 mod evaluate;
 
 mod search;
 
+pub mod rerank;
+
+pub mod doctor;
+
+mod roc;
+mod verification;
+
+mod bootstrap;
+mod per_query;
+
+mod calibration;
+mod open_set;
+
 mod error;
 
 pub use atomic_file::write_atomically;
+pub use bootstrap::{
+    Bootstrap, CONFIDENCE_LEVEL, Difference, Estimate, Interval, PairedComparison, compare_paired,
+    intervals,
+};
+pub use calibration::{
+    Calibration, CalibrationTargets, Confidence, IdentificationThreshold, Verdict,
+    VerificationThreshold, calibrate,
+};
 pub use centroid::{CentroidOf, ClassSums, centroids};
 pub use distance::Distance;
 pub use embedding_file::{FileFault, NpyValues, write_npy};
 pub use embeddings::Embeddings;
 pub use error::{Error, NoValidQuery};
-pub use evaluate::{MAX_RANK, Report, evaluate, evaluate_preset};
+pub use evaluate::{
+    Labels, Report, SHOWN_RANKS, evaluate, evaluate_distances, evaluate_grid, evaluate_preset,
+};
 pub use ids::{CamId, Pid, pids_from_names};
+pub use open_set::{
+    IdentificationPoint, OPEN_SET_RATES, OpenSet, OpenSetRate, UnknownBy, Unknowns, open_set,
+};
+pub use per_query::{Figure, PerQuery, QueryResult};
 pub use protocol::{CameraRule, Metric, Preset, Unit};
+pub use rerank::{Expansion, KReciprocal};
+pub use roc::{AtRate, Roc, RocPoint};
 pub use search::{Hit, RankedQuery, Ranking, rank, search};
+pub use verification::{VERIFICATION_RATES, Verification, VerificationReport, verify};

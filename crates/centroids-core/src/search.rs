@@ -74,8 +74,8 @@ pub fn rank(
         RankedQuery {
             query: seen.query,
             hits: hits(&comparison, seen, *k),
-            average_precision: score.map(|score| score.average_precision),
-            first_rank: score.map(|score| score.first_rank),
+            average_precision: score.as_ref().map(|score| score.average_precision),
+            first_rank: score.as_ref().map(|score| score.first_rank),
         }
     }))
 }

@@ -25,7 +25,7 @@
 //! - [`train_batches`] and [`embed_batches`] do both on threads that work ahead; what they deliver
 //!   depends on the seed only.
 //! - [`prepare`] makes public datasets ready: pictures as JPEG, boxes cut out, COCO-style lists.
-//! - [`RankPainter`] shows rankings as pictures.
+//! - [`RankPainter`] shows rankings as pictures, [`thumbnail`] makes small ones for a page.
 //! - [`synth`] makes a whole dataset out of nothing: a catalogue of drawn products seen by several
 //!   cameras.
 //!
@@ -69,6 +69,7 @@ mod pid_rule;
 mod decode;
 mod rank_picture;
 mod rgb_image;
+mod thumbnail;
 pub mod transform;
 
 mod random_stream;
@@ -95,8 +96,9 @@ pub use loader::{
 };
 pub use oddity::inspect_files;
 pub use pid_rule::PidRule;
-pub use rank_picture::{RankHit, RankPainter, RankRow, write_png, write_rank_sheet};
+pub use rank_picture::{RankHit, RankPainter, RankRow, encode_png, write_png, write_rank_sheet};
 pub use record::ImageRecord;
 pub use rgb_image::RgbImage;
 pub use sampler::{Draw, PkOptions, PkSampler};
+pub use thumbnail::thumbnail;
 pub use transform::{Augmentation, EvalTransform, InputSpec, Resizer, TrainTransform};

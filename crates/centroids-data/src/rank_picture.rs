@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -182,13 +182,22 @@ pub fn write_rank_sheet(rows: &[RankRow], size: [usize; 2], out: &Path) -> Resul
 /// # Errors
 /// [`Error::Io`].
 pub fn write_png(image: &RgbImage, out: &Path) -> Result<(), Error> {
+    let io = |source| Error::Io { path: out.into(), source };
+    let png = encode_png(image).map_err(io)?;
+    write_atomically(out, |file| file.write_all(&png)).map_err(io)
+}
+
+/// A picture as the bytes of a PNG file.
+///
+/// # Errors
+/// The encoder's, for a picture without pixels.
+pub fn encode_png(image: &RgbImage) -> io::Result<Vec<u8>> {
     let mut png = Cursor::new(Vec::new());
     let (width, height) = (image.width as u32, image.height as u32);
-    let io = |source| Error::Io { path: out.into(), source };
     PngEncoder::new(&mut png)
         .write_image(&image.pixels, width, height, ExtendedColorType::Rgb8)
-        .map_err(|error| io(std::io::Error::other(error)))?;
-    write_atomically(out, |file| file.write_all(png.get_ref())).map_err(io)
+        .map_err(io::Error::other)?;
+    Ok(png.into_inner())
 }
 
 /// Copies a picture; `corner` = top, left.

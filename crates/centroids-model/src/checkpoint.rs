@@ -13,7 +13,7 @@ use centroids_data::InputSpec;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::trainer::EpochSums;
+use crate::trainer::{EpochSums, LossScale};
 use crate::weights::{RawTensor, StateDict, Tensors, save_tensors};
 use crate::{BackboneOptions, Error};
 
@@ -31,6 +31,9 @@ pub struct Position {
     pub processes: usize,
     /// Optimiser steps over all epochs.
     pub optimizer_steps: u64,
+    /// Only in f16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
     /// Metric sums of the incomplete epoch.
     pub sums: EpochSums,
 }
@@ -38,7 +41,7 @@ pub struct Position {
 impl Default for Position {
     fn default() -> Position {
         let (sums, processes) = (EpochSums::default(), one());
-        Position { epoch: 0, step: 0, processes, optimizer_steps: 0, sums }
+        Position { epoch: 0, step: 0, processes, optimizer_steps: 0, loss_scale: None, sums }
     }
 }
 
@@ -142,7 +145,7 @@ impl Checkpoint {
             input,
             pids: from_json(metadata, "pids").map_err(error)?,
             records: from_json(metadata, "records").map_err(error)?,
-            position: from_json(metadata, "position").map_err(error)?,
+            position: read_position(metadata).map_err(error)?,
             config: metadata.get("config").cloned().unwrap_or_default(),
         })
     }
@@ -190,6 +193,14 @@ pub(crate) fn check_input(backbone: &BackboneOptions, input: &InputSpec) -> Resu
     Ok(())
 }
 
+fn read_position(metadata: &BTreeMap<String, String>) -> Result<Position, String> {
+    let position: Position = from_json(metadata, "position")?;
+    match &position.loss_scale {
+        Some(scale) if !scale.is_sound() => Err("has an impossible loss scale".to_owned()),
+        _ => Ok(position),
+    }
+}
+
 pub(crate) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
@@ -215,6 +226,7 @@ mod tests {
             step: 2,
             processes: 2,
             optimizer_steps: 40,
+            loss_scale: Some(LossScale::default()),
             ..Position::default()
         };
         Checkpoint {

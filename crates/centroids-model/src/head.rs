@@ -1,8 +1,9 @@
 //! What stands on the pooled feature: BNNeck, classifier, class centres.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
+use crate::Precision;
 use crate::layers::{BatchNorm, Mode};
 
 /// BNNeck (Luo et al. 2019) with frozen bias, bias-free classifier, centres of the centre loss.
@@ -48,9 +49,13 @@ impl Head {
         &self.bn
     }
 
-    /// Embeddings → logits: `[n, d]` → `[n, C]`.
-    pub fn classify(&self, embeddings: Tensor<2>) -> Tensor<2> {
-        embeddings.matmul(self.fc_query.weight.val().transpose())
+    /// Embeddings → logits: `[n, d]` → `[n, C]`, computed in this precision, f32 outside.
+    pub fn classify(&self, embeddings: Tensor<2>, precision: Precision) -> Tensor<2> {
+        let weight = self.fc_query.weight.val().transpose(); // [d, C]
+        match precision.half() {
+            None => embeddings.matmul(weight),
+            Some(half) => embeddings.cast(half).matmul(weight.cast(half)).cast(FloatDType::F32),
+        }
     }
 
     /// The class centres of the centre loss, `[C, d]`.

@@ -6,6 +6,7 @@
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 
+use crate::Precision;
 use crate::kernels::{self, Convolution, FoldedCache, Frozen, Normalization};
 pub use crate::kernels::{Activation, Residual};
 
@@ -13,10 +14,20 @@ pub use crate::kernels::{Activation, Residual};
 /// statistics. Independent of whether gradients are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Batch statistics; running statistics are updated.
-    Train,
+    /// Batch statistics; running statistics are updated. Convolutions compute in this precision.
+    Train(Precision),
     /// Running statistics, nothing is updated.
     Eval,
+}
+
+impl Mode {
+    /// Of the convolutions.
+    fn precision(self) -> Precision {
+        match self {
+            Mode::Train(precision) => precision,
+            Mode::Eval => Precision::F32,
+        }
+    }
 }
 
 /// Which part of a residual block a convolution with its norm is.
@@ -48,8 +59,8 @@ pub fn conv_norm(
         Part::End(shortcut, end) => (None, Some(shortcut), end),
     };
     match mode {
-        Mode::Train => {
-            let y = kernels::conv2d(x, weight, how, begin.as_ref());
+        Mode::Train(precision) => {
+            let y = kernels::conv2d_mixed(x, weight, how, begin.as_ref(), precision);
             norm.train(y, shortcut.map(|shortcut| (shortcut, end.as_ref())), activation)
         }
         Mode::Eval => kernels::conv_frozen_batch_norm(
@@ -100,14 +111,15 @@ impl Conv2d {
         Conv2d { depthwise: true, ..Conv2d::new(1, channels, kernel, stride, device) }
     }
 
-    /// In training or not: `[n, in, h, w]` → `[n, out, h', w']`, for a norm that [`conv_norm`] does
-    /// not know. The convolution is no end of a block.
-    pub fn forward(&self, x: Tensor<4>, part: Part) -> Tensor<4> {
+    /// `[n, in, h, w]` → `[n, out, h', w']`, for a norm that [`conv_norm`] does not know. The
+    /// convolution is no end of a block.
+    pub fn forward(&self, x: Tensor<4>, part: Part, mode: Mode) -> Tensor<4> {
         let begin = match part {
             Part::Begin(residual) => Some(residual),
             _ => None,
         };
-        kernels::conv2d(x, self.weight.val(), self.convolution(), begin.as_ref())
+        let (weight, how) = (self.weight.val(), self.convolution());
+        kernels::conv2d_mixed(x, weight, how, begin.as_ref(), mode.precision())
     }
 
     /// Stride, padding and grouping.
@@ -179,7 +191,7 @@ impl BatchNorm {
     /// `activation(norm(x))`: `[n, c, h, w]` → `[n, c, h, w]`.
     pub fn forward(&self, x: Tensor<4>, activation: Activation, mode: Mode) -> Tensor<4> {
         match mode {
-            Mode::Train => self.train(x, None, activation),
+            Mode::Train(_) => self.train(x, None, activation),
             Mode::Eval => {
                 activation.apply(kernels::frozen_batch_norm(x, self.frozen(), Self::EPSILON))
             }

@@ -25,6 +25,7 @@ mod memory;
 mod normal;
 pub mod onnx;
 mod optimizer;
+mod precision;
 mod reid_model;
 mod schedule;
 mod threads;
@@ -42,9 +43,12 @@ pub use error::Error;
 pub use head::Head;
 pub use memory::keep_freed_memory;
 pub use optimizer::{Optimizer, OptimizerConfig};
+pub use precision::Precision;
 pub use reid_model::{ModelSpec, ReidModel};
 pub use schedule::{Decay, Schedule};
 pub use threads::{threads, use_threads};
 pub use trained_model::TrainedModel;
-pub use trainer::{EpochEnd, EpochMetrics, EpochSums, StepReport, StepTerms, TrainConfig, Trainer};
+pub use trainer::{
+    EpochEnd, EpochMetrics, EpochSums, LossScale, StepReport, StepTerms, TrainConfig, Trainer,
+};
 pub use workers::{Workers, alone};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Bool, Device, Gradients, Tensor, TensorData};
 
 use crate::kernels::{AdamStep, adam_step};
 use crate::weights::{Array, Tensors, state_dict_name, to_array};
@@ -50,8 +50,19 @@ impl Optimizer {
 
     /// One step of every tensor that has a gradient; frozen ones have none and stay.
     pub fn step<M: Module>(&mut self, model: M, gradients: Gradients, lr: f64) -> M {
+        self.step_scaled(model, gradients, lr, 1.0)
+    }
+
+    /// [`Optimizer::step`] by the gradients of a loss that was multiplied by `scale`.
+    pub fn step_scaled<M: Module>(
+        &mut self,
+        model: M,
+        gradients: Gradients,
+        lr: f64,
+        scale: f64,
+    ) -> M {
         self.steps += 1;
-        model.map(&mut Update { optimizer: self, gradients, lr, path: Vec::new() })
+        model.map(&mut Update { optimizer: self, gradients, lr, scale, path: Vec::new() })
     }
 
     /// `adam.m.<name>` and `adam.v.<name>` of every tensor.
@@ -106,10 +117,30 @@ impl Optimizer {
     }
 }
 
+/// Whether every gradient of the model's tensors is a finite number.
+pub(crate) fn are_finite<M: Module>(model: &M, gradients: &Gradients) -> bool {
+    struct Finite<'a> {
+        gradients: &'a Gradients,
+        /// `[1]` each
+        tensors: Vec<Tensor<1, Bool>>,
+    }
+    impl ModuleVisitor for Finite<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = param.val().grad(self.gradients);
+            self.tensors.extend(gradient.map(|gradient| gradient.is_finite().all()));
+        }
+    }
+    let mut visitor = Finite { gradients, tensors: Vec::new() };
+    model.visit(&mut visitor);
+    visitor.tensors.is_empty() || Tensor::cat(visitor.tensors, 0).all().into_scalar::<bool>()
+}
+
 struct Update<'a> {
     optimizer: &'a mut Optimizer,
     gradients: Gradients,
     lr: f64,
+    /// What the gradients are divided by.
+    scale: f64,
     path: Vec<String>,
 }
 
@@ -129,6 +160,7 @@ impl ModuleMapper for Update<'_> {
         };
         let shape = tensor.dims();
         let name = state_dict_name(&self.path);
+        let grad = if self.scale == 1.0 { grad } else { grad.div_scalar(self.scale) };
         let (value, grad) = (tensor.inner().flatten(0, D - 1), grad.flatten(0, D - 1));
         let value = match name.as_str() {
             CENTERS => self.optimizer.sgd(value, grad),

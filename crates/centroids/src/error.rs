@@ -85,6 +85,14 @@ pub enum Error {
         /// Why not, and what to do.
         reason: String,
     },
+    /// A file that is not what it should be.
+    #[error("{path}: {reason}")]
+    BadFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// Nothing could be embedded.
     #[error("none of the {images} images could be read; the first: {first}")]
     NothingEmbedded {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use centroids::core::{CameraRule, Preset, Unit};
 use clap::Args;
 
-use super::{LayoutArgs, MetricArgs};
+use super::{LayoutArgs, MetricArgs, RefineArgs, StatisticsArgs};
 use crate::values::{self, OneOrAll};
 
 /// Measure a search: mAP, mINP, rank-k
@@ -26,14 +26,23 @@ use crate::values::{self, OneOrAll};
 /// red; a centroid is shown by its nearest member, marked C) and index.html, hardest query first.
 /// Of several units or rules each gets a folder in DIR.
 ///
+/// `--report FILE.html` writes everything as one file to look at or to send.
+///
 /// `--preset` repeats the reference's centroid evaluation: paper as it was meant,
 /// paper-as-published with its fault, which lets cameras leak.
+///
+/// `--bootstrap`, `--against`: what other queries might have made of a figure, and whether one model is
+/// better than another by more than that. `--verification`, `--open-set`: what thresholds on the
+/// distance do.
 ///
 /// Examples:
 ///   centroids evaluate --run runs/omniglot
 ///   centroids evaluate --run runs/market --dataset data/duke --layout dukemtmcreid
 ///   centroids evaluate --run runs/market --unit instance --visualize pictures/
 ///   centroids evaluate --query q.safetensors --gallery g.safetensors --cameras all --json
+///   centroids evaluate --query q.safetensors --gallery g.safetensors --rerank
+///   centroids evaluate --run runs/a --per-query --json > a.json
+///   centroids evaluate --run runs/b --against a.json
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct EvaluateArgs {
@@ -62,6 +71,18 @@ pub(crate) struct EvaluateArgs {
     pub(crate) preset: Option<Preset>,
     #[command(flatten)]
     pub(crate) metric: MetricArgs,
+    #[command(flatten)]
+    pub(crate) refine: RefineArgs,
+    /// The ranks that are shown.
+    #[arg(long, value_name = "K,…", value_delimiter = ',', default_values_t = [1, 5, 10, 20, 50],
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) ranks: Vec<u32>,
+    /// Also show precision@k, recall@k (k up to 1000), R-precision and MAP@R.
+    #[arg(long)]
+    pub(crate) precision: bool,
+    /// Write a page: tables, curves, storage and time, the hardest queries with pictures.
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
     /// Draw the rankings into this folder.
     #[arg(long, value_name = "DIR", conflicts_with = "preset")]
     pub(crate) visualize: Option<PathBuf>,
@@ -79,4 +100,6 @@ pub(crate) struct EvaluateArgs {
     /// Device: cpu, or cuda:N, rocm:N, vulkan:N, metal:N where compiled in.
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) statistics: StatisticsArgs,
 }

@@ -1,32 +1,40 @@
 //! What can be typed, a file per command. Doc comments are the manual.
 
 mod bench;
+mod calibrate;
 mod completions;
 mod data;
 mod demo;
 mod embed;
 mod evaluate;
 mod export;
+mod gallery;
 mod prepare;
+mod refine;
 mod search;
 mod shared;
+mod statistics;
 mod train;
 mod weights;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use bench::{BenchArgs, BenchCommand, BenchEmbedArgs, BenchTrainArgs};
+pub(crate) use calibrate::CalibrateArgs;
 pub(crate) use completions::CompletionsArgs;
 pub(crate) use data::{DataArgs, DataCommand, InspectArgs, SynthArgs};
 pub(crate) use demo::{DemoArgs, DemoOptions};
 pub(crate) use embed::{EmbedArgs, PidFrom};
 pub(crate) use evaluate::EvaluateArgs;
 pub(crate) use export::{ExportArgs, ExportCommand, OnnxArgs};
+pub(crate) use gallery::{DoctorArgs, GalleryArgs, GalleryCommand};
 pub(crate) use prepare::{
     DeepfashionArgs, JpgArgs, PrepareArgs, PrepareCommand, SizeArgs, Street2shopArgs, WorkArgs,
 };
+pub(crate) use refine::RefineArgs;
 pub(crate) use search::SearchArgs;
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
+pub(crate) use statistics::{StatisticsArgs, UnknownArgs};
 pub(crate) use train::TrainArgs;
 pub(crate) use weights::{ConvertArgs, InspectWeightsArgs, WeightsArgs, WeightsCommand};
 
@@ -52,7 +60,9 @@ pub(crate) enum Command {
     Train(TrainArgs),
     Embed(EmbedArgs),
     Search(SearchArgs),
-    Evaluate(EvaluateArgs),
+    Evaluate(Box<EvaluateArgs>),
+    Gallery(GalleryArgs),
+    Calibrate(CalibrateArgs),
     Data(DataArgs),
     Export(ExportArgs),
     Bench(BenchArgs),

@@ -52,6 +52,10 @@ pub(crate) struct SearchArgs {
     /// image), instance (images) [default: centroid, in a .npy gallery instance]
     #[arg(long, value_parser = values::unit())]
     pub(crate) unit: Option<Unit>,
+    /// Say how sure each query's first hit is, and which queries are unknown: a file that `centroids
+    /// calibrate` wrote for the same model, unit and metric.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) calibration: Option<PathBuf>,
     /// Write the results: a .json file, or a folder for all files.
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) out: Option<PathBuf>,

@@ -9,36 +9,73 @@ use centroids::core::{CameraRule, Embeddings, Preset, Report, Unit};
 use centroids::data::{DatasetSource, Layout, Split, load_all};
 use centroids::model::parse_device;
 use centroids::pipeline::{
-    Question, RankPictureOptions, UnitCost, evaluate_all, open_model, picture_rankings, unit_costs,
+    EvaluationPage, Question, RankPictureOptions, UnitCost, Unreadable, evaluate_all,
+    evaluate_refined, open_model, picture_rankings, unit_costs, verify_all, write_evaluation_page,
     write_rank_pictures,
 };
 use comfy_table::Table;
 use serde_json::{Value, json};
 
 use super::embed::embed_split;
+use super::refine;
+use super::statistics::{Evaluated, Statistics};
 use crate::cli::{EvaluateArgs, LayoutArgs};
+use crate::out_path::check_out;
 use crate::output::{Output, table, text};
 use crate::values::OneOrAll;
 
-const RANKS: [usize; 5] = [1, 5, 10, 20, 50];
+/// Height of the pictures of a report page.
+const PAGE_PICTURE: usize = 128;
 
 pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    if let Some(report) = &arguments.report {
+        check_out(report, &["html"])?;
+    }
+    let statistics = Statistics::new(&arguments.statistics)?;
     let (query, gallery, experiment) = inputs(&arguments, output)?;
     let (rule, metric) = (experiment.cameras()?, arguments.metric.over(experiment.metric()?));
     let questions = questions(&arguments, rule);
-    let reports = evaluate_all(&query, &gallery, &questions, &metric)?;
+    let mut ranks: Vec<usize> = arguments.ranks.iter().map(|&k| k as usize).collect();
+    ranks.sort_unstable();
+    ranks.dedup();
+    let refinement = arguments.refine.refinement();
+    let reports = evaluate_refined(&query, &gallery, &questions, &metric, &refinement)?;
+    let with_ranks = |report: Report| report.with_shown_ranks(ranks.clone());
+    let reports: Vec<Report> = reports.into_iter().map(with_ranks).collect();
     warn_of_two_models(&query, &gallery, output);
+    refine::announce(&reports, &refinement, output);
     show_reports(&reports, output);
+    if arguments.precision {
+        output.line(precision_table(&reports));
+    }
     let costs = unit_costs(&query, &gallery, &units(&reports), &metric)?;
     output.table(&["unit", "vectors", "bytes", "s/query"], costs.iter().map(cost_row).collect());
+    if let Some(path) = &arguments.report {
+        let [height, width] = experiment.input.size_test;
+        let page = EvaluationPage {
+            query: &query,
+            gallery: &gallery,
+            metric: &metric,
+            reports: &reports,
+            costs: &costs,
+            // Where there are no pairs to tell apart, there is no curve.
+            verification: &verify_all(&query, &gallery, &questions, &metric).unwrap_or_default(),
+            size: [PAGE_PICTURE, PAGE_PICTURE * width / height],
+        };
+        warn_of_missing(&write_evaluation_page(path, &page)?, output);
+        output.line(format!("report: {}", path.display()));
+    }
     let pictures = match &arguments.visualize {
         Some(dir) => draw(&arguments, dir, (&query, &gallery), &questions, &experiment, output)?,
         None => Vec::new(),
     };
-    let mut value = json!({ "results": reports, "costs": costs });
+    let mut value = json!({ "results": refine::results(&reports, &refinement), "costs": costs });
     if arguments.visualize.is_some() {
         value["pictures"] = pictures.into();
     }
+    let (questions, reports, metric) = (&questions[..], &reports[..], &metric);
+    let evaluated = Evaluated { query: &query, gallery: &gallery, questions, reports, metric };
+    statistics.add_to(&mut value, &evaluated, output)?;
     output.value(&value);
     Ok(ExitCode::SUCCESS)
 }
@@ -107,12 +144,7 @@ fn draw(
         let topk = arguments.visualize_topk as usize;
         let options = RankPictureOptions { dir: &folder, topk, max_queries, size };
         let pictures = write_rank_pictures(query, gallery, unit, rule, &metric, &options)?;
-        if let [first, ..] = pictures.missing.as_slice() {
-            let count = pictures.missing.len();
-            output
-                .note(format!("warning: {count} pictures are missing, so grey; {}", first.reason));
-            pictures.missing[1..].iter().for_each(|image| output.detail(&image.reason));
-        }
+        warn_of_missing(&pictures.missing, output);
         let (queries, index) = (pictures.queries, pictures.index.display());
         output.line(format!("rankings of {queries} queries by {unit}: {index}"));
         let missing: Vec<String> = pictures.missing.iter().map(|m| text(&m.path)).collect();
@@ -122,6 +154,14 @@ fn draw(
         }));
     }
     Ok(written)
+}
+
+fn warn_of_missing(missing: &[Unreadable], output: &Output) {
+    if let [first, others @ ..] = missing {
+        let count = missing.len();
+        output.note(format!("warning: {count} pictures are missing, so grey; {}", first.reason));
+        others.iter().for_each(|image| output.detail(&image.reason));
+    }
 }
 
 /// Query, gallery, and the settings whose protocol is the default.
@@ -217,22 +257,49 @@ pub(crate) fn show_reports(reports: &[Report], output: &Output) {
 
 /// A row per report, in percent.
 pub(crate) fn report_table(reports: &[Report]) -> Table {
-    let percent = |fraction: f64| format!("{:.2}%", 100.0 * fraction);
+    let ranks = reports.first().map_or(&[][..], |report| &report.shown_ranks);
     let row = |report: &Report| {
-        let name = match report.preset {
-            Some(preset) => format!("{} ({preset})", report.unit),
-            None => report.unit.to_string(),
-        };
-        let mut row = vec![name, report.cameras.to_string(), percent(report.map)];
-        row.extend(RANKS.map(|k| percent(report.rank(k))));
+        let mut row = named(report);
+        row.push(percent(report.map));
+        row.extend(ranks.iter().map(|&k| percent(report.rank(k))));
         row.push(percent(report.minp));
         row.push(report.valid_queries.to_string());
         row.push(report.skipped_queries.to_string());
         row
     };
-    let header = [
-        "unit", "cameras", "mAP", "rank-1", "rank-5", "rank-10", "rank-20", "rank-50", "mINP",
-        "queries", "skipped",
-    ];
+    let of_ranks = ranks.iter().map(|k| format!("rank-{k}"));
+    let header = ["unit", "cameras", "mAP"].map(str::to_owned).into_iter().chain(of_ranks);
+    let header = header.chain(["mINP", "queries", "skipped"].map(str::to_owned));
+    table(&header.collect::<Vec<_>>(), reports.iter().map(row).collect())
+}
+
+/// A row per report, in percent: what is among the first k, and among the first R.
+fn precision_table(reports: &[Report]) -> Table {
+    let shown = reports.first().map_or(&[][..], |report| &report.shown_ranks);
+    let known: Vec<usize> = shown.iter().copied().filter(|&k| k <= Report::DEEPEST).collect();
+    let row = |report: &Report| {
+        let mut row = named(report);
+        row.extend(known.iter().map(|&k| percent(report.precision(k))));
+        row.extend(known.iter().map(|&k| percent(report.recall(k))));
+        row.extend([percent(report.r_precision), percent(report.map_at_r)]);
+        row
+    };
+    let of = |letter: &'static str| known.iter().map(move |k| format!("{letter}@{k}"));
+    let mut header = vec!["unit".to_owned(), "cameras".to_owned()];
+    header.extend(of("P").chain(of("R")));
+    header.extend(["R-prec".to_owned(), "MAP@R".to_owned()]);
     table(&header, reports.iter().map(row).collect())
+}
+
+/// What was evaluated: unit and camera rule.
+fn named(report: &Report) -> Vec<String> {
+    let name = match report.preset {
+        Some(preset) => format!("{} ({preset})", report.unit),
+        None => report.unit.to_string(),
+    };
+    vec![name, report.cameras.to_string()]
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.2}%", 100.0 * fraction)
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
-use centroids::core::{CamId, Embeddings, Hit, Metric, Unit};
+use centroids::core::{CamId, Embeddings, Hit, Metric, Unit, Verdict};
 use centroids::model::parse_device;
 use centroids::pipeline::{
     SearchOptions, SearchResult, check_model, embed_queries, images_of, open_model,
-    search_embeddings, write_results, write_results_json,
+    read_calibration, search_embeddings, write_results, write_results_json,
 };
 use serde_json::{Value, json};
 
@@ -21,6 +21,7 @@ use crate::progress::Counter;
 
 pub(crate) fn run(arguments: SearchArgs, output: &Output) -> anyhow::Result<ExitCode> {
     check_out(arguments.out.as_deref())?;
+    let calibration = arguments.calibration.as_deref().map(read_calibration).transpose()?;
     let gallery = Embeddings::load(&arguments.gallery)?;
     let (query, metric) = queries(&arguments, &gallery, output)?;
     let mut metric = arguments.metric.over(metric);
@@ -31,7 +32,15 @@ pub(crate) fn run(arguments: SearchArgs, output: &Output) -> anyhow::Result<Exit
         unit: arguments.unit.unwrap_or_else(|| default_unit(&arguments.gallery)),
         metric,
     };
-    let results = search_embeddings(&query, &gallery, &options)?;
+    if let Some(calibration) = &calibration {
+        let model = if gallery.model().is_empty() { query.model() } else { gallery.model() };
+        calibration.check(model, options.unit, &metric)?;
+    }
+    let mut results = search_embeddings(&query, &gallery, &options)?;
+    if let Some(calibration) = &calibration {
+        let judge = |of: &mut SearchResult| of.verdict = Some(calibration.judge(&of.hits));
+        results.iter_mut().for_each(judge);
+    }
     match &arguments.out {
         None => results.iter().for_each(|result| show(result, &gallery, output)),
         Some(out) => {
@@ -128,7 +137,15 @@ fn model_path(arguments: &SearchArgs, gallery: &Embeddings) -> anyhow::Result<Pa
 
 /// Prints the hits of one picture.
 pub(crate) fn show(result: &SearchResult, gallery: &Embeddings, output: &Output) {
-    output.line(result.query.display());
+    match result.verdict {
+        None => output.line(result.query.display()),
+        Some(Verdict { known, confidence }) => output.line(format!(
+            "{}: {}, the first hit is right with {:.1}%",
+            result.query.display(),
+            if known { "known" } else { "unknown" },
+            100.0 * confidence
+        )),
+    }
     if result.hits.is_empty() {
         output.line("nothing is left to find: look at -k and --camera");
         return;
@@ -162,5 +179,11 @@ fn json_of(result: &SearchResult, gallery: &Embeddings) -> Value {
             "example": gallery.paths()[hit.example],
         })
     };
-    json!({ "query": text(&result.query), "hits": result.hits.iter().map(hit).collect::<Vec<_>>() })
+    let hits: Vec<Value> = result.hits.iter().map(hit).collect();
+    let mut value = json!({ "query": text(&result.query), "hits": hits });
+    if let Some(Verdict { known, confidence }) = result.verdict {
+        value["known"] = known.into();
+        value["confidence"] = confidence.into();
+    }
+    value
 }

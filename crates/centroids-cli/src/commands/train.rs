@@ -45,7 +45,7 @@ fn run_among(
         return go_on(folder, workers, &stop, output);
     }
     let experiment = experiment(&arguments)?;
-    for note in experiment.notes.iter().map(String::as_str).chain(experiment.undone()) {
+    for note in experiment.notes.iter().map(String::as_str).chain(experiment.precision_note()) {
         output.note(format!("warning: {note}"));
     }
     experiment.check()?;

@@ -1,6 +1,6 @@
 use std::fs;
 
-use crate::catalogue::{Shared, TINY, centroids, everything};
+use crate::catalogue::{Shared, TINY, centroids, everything, synth};
 
 /// `bench train` on the shared catalogue with the tiny network: P = 4, K = 2.
 fn bench(more: &[&str]) -> assert_cmd::assert::Assert {
@@ -91,6 +91,20 @@ fn json_is_one_value_with_both_rates() {
     assert_eq!((number("steps"), number("images_per_step")), (5.0, 8.0));
     let ratio = number("images_per_second") / number("identities_per_second");
     assert!((ratio - 2.0).abs() < 1e-9 && value["accuracy"].is_null(), "{value}");
+}
+
+#[test]
+fn several_datasets_train_together() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["market1501", "DukeMTMC-reID"] {
+        synth(&folder.path().join(name));
+    }
+    let mut command = centroids(["bench", "train", "--steps", "5", "--data"]);
+    command.arg(folder.path()).args(TINY);
+    let names = ["DATASETS.NAMES", "('market1501', 'DukeMTMC-reID')"];
+    let output = command.args(names).assert().success().get_output().clone();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("of 16 identities"), "8 of each: {said}");
 }
 
 #[test]

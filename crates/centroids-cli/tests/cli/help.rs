@@ -1,12 +1,15 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 22] = [
+const COMMANDS: [(&[&str], &str); 25] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
     (&["search"], "centroids search --gallery gallery.safetensors"),
     (&["evaluate"], "centroids evaluate --run runs/"),
+    (&["gallery"], "find what is wrong with it"),
+    (&["gallery", "doctor"], "centroids gallery doctor gallery.safetensors"),
+    (&["calibrate"], "centroids calibrate --query val_q"),
     (&["data"], "Look at a dataset, or make one"),
     (&["data", "inspect"], "centroids data inspect data/"),
     (&["data", "synth"], "centroids data synth data/"),

@@ -19,12 +19,19 @@ mod demo;
 
 /// What is refused: one line, exit code, nothing half-written.
 mod errors;
+mod evaluation;
 
 /// `export`, compared with ONNX Runtime where there is one.
 mod export;
 
+/// `gallery doctor`.
+mod gallery_doctor;
+
 /// What a user of the reference types.
 mod migration;
+
+/// Training in half precision.
+mod mixed_precision;
 
 /// Help and completions.
 mod help;
@@ -47,6 +54,9 @@ mod processors;
 /// `evaluate --visualize`, and what units cost.
 mod rank_pictures;
 
+/// `evaluate --rerank`, `--query-expansion` and `--dba`.
+mod refine;
+
 /// Faults once found by hand, and what beside them must stay as it is.
 mod regressions;
 
@@ -58,6 +68,9 @@ mod run_logs;
 
 /// The scripts that stand for those of the NPU port.
 mod scripts;
+
+/// Intervals, comparisons, verification, open sets and calibrated searches.
+mod unknown;
 
 /// Training from published weights.
 mod pretrained;

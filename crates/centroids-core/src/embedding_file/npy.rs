@@ -31,7 +31,7 @@ pub(super) fn read_pair(path: &Path) -> Result<Embeddings, Failure> {
     let names: Vec<&str> = paths.iter().map(|path| pid_name(path)).collect();
     let (pids, pid_names) = pids_from_names(&names);
     let camids = vec![None; pids.len()];
-    let embeddings = Embeddings::new(dim, values, pids, camids, paths)
+    let embeddings = Embeddings::of_values(dim, values, pids, camids, paths)
         .map_err(|error| FileFault::Content(Box::new(error)))?;
     Ok(embeddings.with_pid_names(pid_names))
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 const PIECE: usize = 16 * 1024;
 
 /// Reads `count` numbers of `WIDTH` bytes. The caller has checked `count` against the file's size.
-pub(super) fn read<T, const WIDTH: usize>(
+pub(crate) fn read<T, const WIDTH: usize>(
     source: &mut impl Read,
     count: usize,
     from_bytes: impl Fn([u8; WIDTH]) -> T,

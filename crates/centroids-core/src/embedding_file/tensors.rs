@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{FORMAT, Failure, FileFault, numbers, write_atomically};
 use crate::embeddings::Embeddings;
 use crate::ids::{CamId, Pid};
+use crate::values::Values;
 
 /// What every version's `format` begins with.
 const FORMAT_FAMILY: &str = "centroids.embeddings.v";
@@ -36,12 +37,12 @@ pub(super) fn read(path: &Path) -> Result<Embeddings, Failure> {
             return Err(wrong_shape(list, shape, format!("[{n}]")));
         }
     }
-    let values = file.numbers("embeddings", n * dim, f32::from_le_bytes)?;
+    let values = file.values("embeddings", n * dim)?;
     let pids = file.numbers("pids", n, |bytes| Pid(i64::from_le_bytes(bytes)))?;
     let camids = cameras(&file.numbers("camids", n, i64::from_le_bytes)?)?;
     let paths = from_json(&texts, "paths", "a JSON array of strings")?
         .ok_or(FileFault::MissingMetadata("paths"))?;
-    let embeddings = Embeddings::new(dim, values, pids, camids, paths)
+    let embeddings = Embeddings::of_values(dim, values, pids, camids, paths)
         .map_err(|error| FileFault::Content(Box::new(error)))?;
     let names = from_json(&texts, "pid_names", "a JSON object from pid to name")?;
     let normalized = from_json(&texts, "normalized", "`true` or `false`")?;
@@ -190,6 +191,12 @@ impl TensorFile {
             return Err(FileFault::WrongType { tensor, found, expected });
         }
         Ok(&info.shape)
+    }
+
+    fn values(&mut self, tensor: &'static str, count: usize) -> Result<Values, Failure> {
+        let info = self.header.info(tensor).ok_or(FileFault::MissingTensor(tensor))?;
+        let start = self.start + info.data_offsets.0 as u64;
+        Ok(Values::of_file(&mut self.file, start, count)?)
     }
 
     fn numbers<T, const WIDTH: usize>(

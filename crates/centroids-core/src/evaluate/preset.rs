@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::score::{QueryScore, Standing};
-use super::{Scores, all_rows};
+use super::all_rows;
+use super::pass::{Followed, Pass, by_rule};
+use super::score::QueryScore;
 use crate::candidates::Candidates;
 use crate::centroid::rows_by_pid;
 use crate::embeddings::Embeddings;
@@ -13,32 +14,27 @@ use crate::protocol::{Metric, Preset};
 
 type Cameras = BTreeSet<Option<CamId>>;
 
-/// The mean of a pid's images from other cameras than one of its queries'.
+/// Scores of each query, and how many centroids there are.
 pub(super) fn score(
     query: &Embeddings,
     gallery: &Embeddings,
     preset: Preset,
     metric: &Metric,
-) -> Scores {
+) -> (Vec<Option<QueryScore>>, usize) {
     let believed = match preset {
         Preset::Paper => gallery.camids().to_vec(),
         Preset::PaperAsPublished => cameras_from_wrong_list(query, gallery),
     };
     let (centroids, cameras_of) = centroids_with_cameras(query, gallery, &believed, metric);
-    let by_query = centroids.each_query(query, &all_rows(query), |i, distances| {
-        let camid = query.camids()[i];
-        QueryScore::new(distances, |centroid| {
-            let same_pid = centroids.pids()[centroid] == query.pids()[i];
-            if !same_pid {
-                Standing::Wrong
-            } else if camid.is_some() && cameras_of[centroid].contains(&camid) {
-                Standing::LeftOut
-            } else {
-                Standing::Relevant
-            }
-        })
-    });
-    Scores { by_query, gallery_units: centroids.len() }
+    let units = centroids.len();
+    let pass = Pass::new(query, gallery, metric, centroids, false);
+    let begin = |row: usize| {
+        let camid = query.camids()[row];
+        let counts = |&own: &usize| camid.is_none() || !cameras_of[own].contains(&camid);
+        Followed::new(pass.keys(row, pass.own(row).filter(counts)), by_rule(|_| None))
+    };
+    let end = |_, seen: Followed| QueryScore::from_wrong_before(seen.before);
+    (pass.follow(&all_rows(query), begin, end), units)
 }
 
 /// The published fault: gallery image `j` is taken to come from the camera of entry `j` of the list
@@ -57,7 +53,7 @@ fn cameras_from_wrong_list(query: &Embeddings, gallery: &Embeddings) -> Vec<Opti
     believed
 }
 
-/// The centroids, ordered by pid and query camera, each with the cameras its images are believed to
+/// The centroids, each the mean of a pid's images from other cameras than one of its queries', ordered by pid and query camera, each with the cameras its images are believed to
 /// come from.
 fn centroids_with_cameras<'a>(
     query: &Embeddings,

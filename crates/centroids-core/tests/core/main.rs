@@ -20,8 +20,26 @@ mod naive;
 /// Evaluation and search against the naive form, on sets full of ties and oddities.
 mod protocol_properties;
 
+/// k-reciprocal re-ranking as it was published: every matrix in full.
+mod dense_rerank;
+
+/// Re-ranking and expansion against their dense form, on sets full of ties and oddities.
+mod rerank_properties;
+
 /// Centroids by subtraction against centroids made anew.
 mod centroid_properties;
 
 /// Embedding files: what is written is read, what is broken is refused by name.
 mod embedding_files;
+
+/// The doctor: planted faults are found, sound sets are left alone, and the numbers are right.
+mod doctor;
+
+/// What the doctor says of sets with almost nothing in them.
+mod doctor_edges;
+
+/// Verification against all pairs, sorted.
+mod verification_properties;
+
+/// Open set and calibration: against explicit lists, and on fresh data.
+mod unknown_identities;

@@ -118,7 +118,7 @@ pub(crate) fn preset_items(
     items
 }
 
-fn widen(vector: [f32; 2]) -> [f64; 2] {
+pub(crate) fn widen(vector: [f32; 2]) -> [f64; 2] {
     vector.map(f64::from)
 }
 
@@ -127,7 +127,7 @@ fn unit([x, y]: [f64; 2]) -> [f64; 2] {
     [x * scale, y * scale]
 }
 
-fn mean(members: &[Image], metric: &Metric) -> [f64; 2] {
+pub(crate) fn mean(members: &[Image], metric: &Metric) -> [f64; 2] {
     let mut sum = [0.0, 0.0];
     for member in members {
         let vector = match metric.centroid_of {
@@ -139,7 +139,7 @@ fn mean(members: &[Image], metric: &Metric) -> [f64; 2] {
     sum.map(|sum| sum / members.len() as f64)
 }
 
-fn distance(a: [f64; 2], b: [f64; 2], metric: &Metric) -> f64 {
+pub(crate) fn distance(a: [f64; 2], b: [f64; 2], metric: &Metric) -> f64 {
     let cosine = metric.distance == Distance::Cosine;
     let (a, b) = if metric.normalize || cosine { (unit(a), unit(b)) } else { (a, b) };
     if cosine {

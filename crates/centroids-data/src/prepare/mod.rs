@@ -22,7 +22,7 @@ pub mod boxes;
 
 mod coco;
 mod crop;
-mod picture;
+pub(crate) mod picture;
 mod report;
 mod target_folder;
 mod work;

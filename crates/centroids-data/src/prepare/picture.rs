@@ -48,7 +48,10 @@ pub(super) fn on_white(picture: RgbImage, window: PixelBox, size: [u32; 2]) -> R
 }
 
 /// The size of Pillow's `thumbnail`: as large as fits, the aspect kept as well as whole pixels can.
-fn thumbnail_size([width, height]: [u32; 2], [max_width, max_height]: [u32; 2]) -> [u32; 2] {
+pub(crate) fn thumbnail_size(
+    [width, height]: [u32; 2],
+    [max_width, max_height]: [u32; 2],
+) -> [u32; 2] {
     if width <= max_width && height <= max_height {
         return [width, height];
     }
@@ -73,7 +76,7 @@ fn thumbnail_size([width, height]: [u32; 2], [max_width, max_height]: [u32; 2]) 
 ///
 /// # Errors
 /// The encoder's reason: a side of more than 65,535 pixels.
-pub(super) fn to_jpeg(picture: &RgbImage) -> Result<Vec<u8>, String> {
+pub(crate) fn to_jpeg(picture: &RgbImage) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let (width, height) = (picture.width as u32, picture.height as u32);
     JpegEncoder::new_with_quality(&mut bytes, QUALITY)

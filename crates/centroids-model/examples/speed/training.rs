@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 use centroids_model::layers::Mode;
 use centroids_model::loss::cross_entropy;
 use centroids_model::weights::{self, Tensors};
-use centroids_model::{Device, Error, Optimizer, OptimizerConfig, ReidModel};
+use centroids_model::{Device, Error, Optimizer, OptimizerConfig, Precision, ReidModel};
 
 use crate::Timed;
 use crate::case::Case;
@@ -45,9 +45,9 @@ impl Timed for Training {
     fn run(&mut self) {
         let images = TensorData::new(self.images.clone(), self.shape);
         let images = Tensor::<4>::from_data(images, &self.device);
-        let head = self.model.head();
-        let embeddings = head.neck(self.model.features(images, Mode::Train), Mode::Train);
-        let loss = cross_entropy(head.classify(embeddings), &self.labels, 0.0);
+        let (head, mode) = (self.model.head(), Mode::Train(Precision::F32));
+        let embeddings = head.neck(self.model.features(images, mode), mode);
+        let loss = cross_entropy(head.classify(embeddings, Precision::F32), &self.labels, 0.0);
         let gradients = loss.backward();
         self.model = self.optimizer.step(self.model.clone(), gradients, LEARNING_RATE);
         std::hint::black_box(loss.into_scalar::<f32>()); // the trainer reads it too

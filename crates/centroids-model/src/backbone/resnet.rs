@@ -220,7 +220,7 @@ impl Block {
             FirstNorm::Batch(bn1) => {
                 conv_norm((&self.conv1, bn1), x, begin(), Activation::Relu, mode)
             }
-            FirstNorm::InstanceBatch(bn1) => bn1.relu(self.conv1.forward(x, begin()), mode),
+            FirstNorm::InstanceBatch(bn1) => bn1.relu(self.conv1.forward(x, begin(), mode), mode),
         };
         let second = (&self.conv2, &self.bn2);
         let (Some(conv3), Some(bn3)) = (&self.conv3, &self.bn3) else {
@@ -254,6 +254,7 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Precision;
     use crate::weights::{collect, initialise};
 
     #[test]
@@ -279,7 +280,7 @@ mod tests {
         let picture = Tensor::<1>::from_floats([1.0, 2.0, 3.0, 6.0], &device);
         let picture = picture.reshape([1, 1, 2, 2]).repeat(&[1, 4, 1, 1]); // [1, 4, 2, 2]
         let other = picture.clone() * 5.0 + 7.0;
-        let y = norm.relu(Tensor::cat(vec![picture, other], 0), Mode::Train); // [2, 4, 2, 2]
+        let y = norm.relu(Tensor::cat(vec![picture, other], 0), Mode::Train(Precision::F32)); // [2, 4, 2, 2]
         let values: Vec<f32> = y.into_data().iter::<f32>().collect();
         let (first, second) = values.split_at(16);
         // mean 3, variance 3.5: (6 - 3) / sqrt(3.5)
@@ -299,7 +300,7 @@ mod tests {
         let device = Device::flex();
         let depth = Depth::bottleneck([1, 1, 1, 1]).with_ibn();
         let network = initialise(ResNet::new(depth, 1, false, &device), 1);
-        for mode in [Mode::Train, Mode::Eval] {
+        for mode in [Mode::Train(Precision::F32), Mode::Eval] {
             let images = Tensor::ones([2, 3, 64, 32], &device);
             let map = network.forward_stages(images, mode, |_, _| ());
             assert_eq!(map.dims(), [2, 2048, 4, 2]);

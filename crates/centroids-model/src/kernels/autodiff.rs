@@ -18,7 +18,8 @@ use super::lanes::Isa;
 use super::norm::{self, Affine, Statistics};
 use super::profile::{measure, measure_conv};
 use super::storage::{dims, tensor};
-use super::{Convolution, Normalization, Residual, conv, pool};
+use super::{Convolution, Normalization, Residual, conv, half, pool};
+use crate::Precision;
 
 type Tensor = FloatTensor<Autodiff<Flex>>;
 
@@ -268,6 +269,34 @@ pub(super) fn mean_pool<C: CheckpointStrategy>(x: Tensor) -> Tensor {
     let output = tensor(pool::mean(&ChannelsLast::of(&x)), [shape[0], shape[1]]);
     match MeanPool.prepare::<C>([node]).compute_bound().stateful() {
         OpsKind::Tracked(prep) => prep.finish(shape, output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
+    }
+}
+
+#[derive(Debug)]
+struct Round;
+
+impl Backward<Flex, 1> for Round {
+    type State = Precision;
+
+    fn backward(
+        self,
+        ops: Ops<Precision, 1>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let gradient = grads.consume::<Flex>(&ops.node);
+        let dx = measure("rounding to half", "backward", 0.0, || half::round(gradient, ops.state));
+        let [x] = ops.parents.map(|node| node.map(|node| node.id));
+        register(grads, [(x, Some(dx))]);
+    }
+}
+
+pub(super) fn round<C: CheckpointStrategy>(x: Tensor, precision: Precision) -> Tensor {
+    let (x, node) = x.into_parts();
+    let output = measure("rounding to half", "forward", 0.0, || half::round(x, precision));
+    match Round.prepare::<C>([node]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(precision, output),
         OpsKind::UnTracked(prep) => prep.finish(output),
     }
 }

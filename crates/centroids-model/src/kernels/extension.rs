@@ -15,7 +15,8 @@ use super::lanes::Isa;
 use super::norm::{self, Affine};
 use super::profile::{measure, measure_conv};
 use super::storage::{dims, tensor};
-use super::{Convolution, Normalization, Residual, autodiff, conv, pool};
+use super::{Convolution, Normalization, Residual, autodiff, conv, half, pool};
+use crate::Precision;
 
 /// Layers of a network; differentiable.
 #[backend_extension(Flex, Autodiff)]
@@ -46,6 +47,9 @@ pub(super) trait LayerKernels: Backend {
     fn kernel_max_pool2d(x: FloatTensor<Self>, windows: ConvShape) -> FloatTensor<Self>;
 
     fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Rounds the values, and in the backward pass the gradients.
+    fn kernel_round(x: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
 }
 
 /// Convolution and frozen batch norm in one; not differentiable.
@@ -186,6 +190,10 @@ impl LayerKernels for Flex {
         let [n, channels, _, _] = dims(&x);
         tensor(pool::mean(&ChannelsLast::of(&x)), [n, channels])
     }
+
+    fn kernel_round(x: FlexTensor, precision: Precision) -> FlexTensor {
+        measure("rounding to half", "forward", 0.0, || half::round(x, precision))
+    }
 }
 
 impl InferenceKernels for Flex {
@@ -261,5 +269,9 @@ impl<C: CheckpointStrategy> LayerKernels for Autodiff<Flex, C> {
 
     fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
         autodiff::mean_pool::<C>(x)
+    }
+
+    fn kernel_round(x: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        autodiff::round::<C>(x, precision)
     }
 }

@@ -8,8 +8,8 @@
 //!
 //! From the bottom up: `lanes` (vector units), `gemm` (packed product), `window` (which pixels a
 //! result is made of), `correlate` and `winograd` (convolution as products), `conv_weight` and
-//! `winograd_weight` (gradient of a weight), `norm`, `pool`, `depthwise`, `adam`; then `conv` and
-//! `inference` (what is used when), `autodiff` and `extension` (the way into Burn).
+//! `winograd_weight` (gradient of a weight), `norm`, `pool`, `depthwise`, `adam`, `half` (rounding);
+//! then `conv` and `inference` (what is used when), `autodiff` and `extension` (the way into Burn).
 //!
 //! `unsafe` code is confined to this module: vector instructions, and buffers that several threads
 //! fill before they are read.
@@ -25,6 +25,7 @@ mod depthwise;
 mod epilogue;
 mod extension;
 mod gemm;
+mod half;
 mod inference;
 mod lanes;
 mod norm;
@@ -51,6 +52,8 @@ pub use inference::FoldedCache;
 pub use lanes::{CPU_VARIABLE, check_cpu_variable};
 pub use profile::{ProfileRow, start_profile, stop_profile};
 pub use residual::Residual;
+
+use crate::Precision;
 
 /// How an image is convolved: without bias or dilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +122,44 @@ pub fn conv2d(
             (how, residual.cloned()),
         ));
     }
+    general_conv2d(x, weight, how)
+}
+
+/// A convolution of Burn's operations.
+fn general_conv2d(x: Tensor<4>, weight: Tensor<4>, how: Convolution) -> Tensor<4> {
     let groups = if how.depthwise { x.dims()[1] } else { 1 };
     module::conv2d(x, weight, None, ConvOptions::new(how.stride, how.padding, [1, 1], groups))
+}
+
+/// [`conv2d`] in another precision than that of its tensors: image, weight and result, and on the
+/// way back their gradients, are rounded to it.
+///
+/// On the CPU the kernels compute with the rounded numbers in f32, elsewhere the tensors have the
+/// half type in between; products of halves are exact in f32, so that is the same but for the order
+/// of the sums. `residual` only serves f32.
+///
+/// # Panics
+/// See there.
+pub fn conv2d_mixed(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    how: Convolution,
+    residual: Option<&Residual>,
+    precision: Precision,
+) -> Tensor<4> {
+    let Some(half) = precision.half() else { return conv2d(x, weight, how, residual) };
+    if covered(&x) && covered(&weight) {
+        let [x, weight] = [x, weight].map(|tensor| rounded(tensor, precision));
+        return rounded(conv2d(x, weight, how, None), precision);
+    }
+    check_conv(&x, &weight, how);
+    let outside = x.dtype();
+    general_conv2d(x.cast(half), weight.cast(half), how).cast(outside)
+}
+
+/// A covered tensor rounded to a half type, and in the backward pass its gradient.
+fn rounded<const D: usize>(x: Tensor<D>, precision: Precision) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::kernel_round(x.into_dispatch(), precision))
 }
 
 fn check_conv(x: &Tensor<4>, weight: &Tensor<4>, how: Convolution) {

@@ -3,6 +3,7 @@
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::{Margin, Metric, center_loss, centroid_triplet_loss, cross_entropy, triplet_loss};
+use crate::Precision;
 use crate::head::Head;
 use crate::layers::Mode;
 
@@ -97,6 +98,7 @@ pub struct LossTerms {
 }
 
 /// Runs the head in training mode and adds up the losses; `features` is `[n, d]`, before the neck.
+/// The classifier computes in `precision`, everything else in f32.
 ///
 /// In CTL only real rows go through the neck, so mock rows are not in its statistics either.
 pub fn total_loss(
@@ -104,9 +106,10 @@ pub fn total_loss(
     head: &Head,
     batch: &TrainLabels,
     config: &LossConfig,
+    precision: Precision,
 ) -> LossTerms {
     let whole = (features.clone(), batch);
-    shared_loss((features, batch), whole, head, Mode::Train, config)
+    shared_loss((features, batch), whole, head, Mode::Train(precision), config, precision)
 }
 
 /// The loss of a batch that several processes share: each has `own` rows of the `whole`, which are
@@ -122,6 +125,7 @@ pub(crate) fn shared_loss(
     head: &Head,
     norm: Mode,
     config: &LossConfig,
+    precision: Precision,
 ) -> LossTerms {
     let processes = whole.labels.len() / own.labels.len();
     let (rows, all_rows) = (own.counted(config.method), whole.counted(config.method));
@@ -130,7 +134,7 @@ pub(crate) fn shared_loss(
     let TrainLabels { labels, is_real, k } = whole;
 
     let (counted, counted_labels) = select(features.clone(), &own.labels, &rows);
-    let logits = head.classify(head.neck(counted, norm)); // [rows, C]
+    let logits = head.classify(head.neck(counted, norm), precision); // [rows, C]
     let xent = cross_entropy(logits, &counted_labels, config.label_smoothing).mul_scalar(share);
     let triplet =
         triplet_loss(whole_features.clone(), labels, is_real, config.margin, config.metric);

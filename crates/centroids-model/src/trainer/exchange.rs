@@ -149,7 +149,7 @@ mod tests {
     /// Gradients of all parameters for an image of `value`; the norm's shift is frozen.
     fn gradients(model: &Small, value: f32, device: &Device) -> Gradients {
         let image = Tensor::<4>::ones([1, 2, 3, 3], device).mul_scalar(value);
-        let y = model.conv.forward(image, crate::layers::Part::Inner);
+        let y = model.conv.forward(image, crate::layers::Part::Inner, crate::layers::Mode::Eval);
         model.norm.forward(y, Activation::Identity, Mode::Eval).sum().backward()
     }
 

@@ -47,14 +47,18 @@ impl StepTerms {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochSums {
     steps: usize,
+    #[serde(default)]
+    skipped: usize,
     terms: StepTerms,
 }
 
 impl EpochSums {
-    pub(super) fn add(&mut self, terms: &StepTerms) {
+    /// Adds a step, which the optimisers took or left out.
+    pub(super) fn add(&mut self, terms: &StepTerms, stepped: bool) {
         let plus = |a: Option<f64>, b: Option<f64>| b.map(|b| a.unwrap_or(0.0) + b);
         let sum = &mut self.terms;
         self.steps += 1;
+        self.skipped += usize::from(!stepped);
         sum.total += terms.total;
         sum.query_xent += terms.query_xent;
         sum.query_triplet += terms.query_triplet;
@@ -65,7 +69,7 @@ impl EpochSums {
         sum.l2_mean_centroid = plus(sum.l2_mean_centroid, terms.l2_mean_centroid);
     }
 
-    pub(super) fn finish(self, epoch: usize, lr: f64) -> EpochMetrics {
+    pub(super) fn finish(self, epoch: usize, lr: f64, loss_scale: Option<f64>) -> EpochMetrics {
         let mean = |sum: f64| sum / self.steps.max(1) as f64;
         let terms = &self.terms;
         EpochMetrics {
@@ -80,6 +84,8 @@ impl EpochSums {
             query_center: mean(terms.query_center),
             centroid_triplet: terms.centroid_triplet.map(mean),
             steps: self.steps,
+            loss_scale,
+            skipped_steps: loss_scale.map(|_| self.skipped),
         }
     }
 }
@@ -109,6 +115,12 @@ pub struct EpochMetrics {
     pub centroid_triplet: Option<f64>,
     /// Steps of the epoch.
     pub steps: usize,
+    /// Factor on the loss after the epoch; only in f16, as the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
+    /// Steps that were left out because their gradients were not finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_steps: Option<usize>,
 }
 
 #[cfg(test)]
@@ -119,12 +131,14 @@ mod tests {
     fn an_epoch_is_the_mean_of_its_steps() {
         let mut sums = EpochSums::default();
         for total in [1.0, 2.0, 6.0] {
-            sums.add(&StepTerms { total, centroid_triplet: Some(total), ..StepTerms::default() });
+            let terms = StepTerms { total, centroid_triplet: Some(total), ..StepTerms::default() };
+            sums.add(&terms, total != 2.0);
         }
-        let metrics = sums.finish(4, 0.5);
+        let metrics = sums.clone().finish(4, 0.5, None);
         assert_eq!((metrics.epoch, metrics.steps, metrics.lr), (4, 3, 0.5));
         assert_eq!((metrics.epoch_train_loss, metrics.centroid_triplet), (3.0, Some(3.0)));
-        assert_eq!(metrics.l2_mean_centroid, None);
+        assert_eq!((metrics.l2_mean_centroid, metrics.skipped_steps), (None, None));
+        assert_eq!(sums.finish(4, 0.5, Some(2.0)).skipped_steps, Some(1));
     }
 
     #[test]

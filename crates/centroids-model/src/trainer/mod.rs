@@ -1,10 +1,13 @@
 //! The training loop: sampler → loader → step, epoch by epoch, resumable at any step.
 
 mod exchange;
+mod loss_scale;
 mod metrics;
 mod step;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod workers_tests;
 
 use std::path::Path;
 use std::rc::Rc;
@@ -20,6 +23,7 @@ use centroids_data::{
 };
 
 use exchange::FlatGradients;
+pub use loss_scale::LossScale;
 pub use metrics::{EpochMetrics, EpochSums, StepTerms};
 
 use crate::checkpoint::{Checkpoint, Position};
@@ -31,7 +35,7 @@ use crate::reid_model::{ModelSpec, ReidModel};
 use crate::schedule::Schedule;
 use crate::weights::{BackboneImport, StateDict, Tensors};
 use crate::workers::{Workers, alone};
-use crate::{BackboneOptions, Error, weights};
+use crate::{BackboneOptions, Error, Precision, weights};
 
 /// Everything a training run depends on besides the images and the device.
 #[derive(Clone, Debug)]
@@ -66,6 +70,8 @@ pub struct TrainConfig {
     pub workers: usize,
     /// Largest image that is decoded, in pixels.
     pub max_pixels: u64,
+    /// Of the convolutions and the classifier.
+    pub precision: Precision,
 }
 
 /// How [`Trainer::run_epoch`] ended.
@@ -92,6 +98,10 @@ pub struct StepReport {
     pub lr: f64,
     /// Its loss terms.
     pub terms: StepTerms,
+    /// Factor on its loss; only in f16.
+    pub loss_scale: Option<f64>,
+    /// Whether the optimisers stepped: not when gradients were not finite, which happens in f16.
+    pub stepped: bool,
     /// Seconds it took: images to the device, forward, backward, both optimisers; not the wait for
     /// the loader.
     pub seconds: f64,
@@ -107,6 +117,8 @@ pub struct Trainer {
     sampler: PkSampler,
     model: ReidModel,
     optimizer: Optimizer,
+    /// Only in f16.
+    loss_scale: Option<LossScale>,
     device: Device,
     epoch: usize,
     step: usize,
@@ -137,6 +149,7 @@ impl Trainer {
         device: &Device,
     ) -> Result<Trainer, Error> {
         check(&config)?;
+        config.precision.check(device)?;
         let labels = LabelMap::of(&records);
         let options = PkOptions { resample: config.resample, ..PkOptions::new(config.p, config.k) };
         let sampler = PkSampler::new(&records, &labels, options)?;
@@ -145,6 +158,7 @@ impl Trainer {
         let model = weights::initialise(ReidModel::new(spec, &device), config.seed);
         Ok(Trainer {
             optimizer: Optimizer::new(config.optimizer),
+            loss_scale: (config.precision == Precision::F16).then(LossScale::default),
             config,
             records: records.into(),
             labels,
@@ -190,11 +204,12 @@ impl Trainer {
 
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         self.model = weights::load(self.model.clone(), &checkpoint.tensors, &checkpoint.path)?;
-        let Position { epoch, step, processes, optimizer_steps, sums } =
+        let Position { epoch, step, processes, optimizer_steps, loss_scale, sums } =
             checkpoint.position.clone();
         let device = self.device.clone().inner();
         self.optimizer.restore(&checkpoint.tensors, optimizer_steps, &device);
         (self.epoch, self.step, self.sums) = (epoch, step * processes, sums);
+        self.loss_scale = self.loss_scale.map(|fresh| loss_scale.unwrap_or(fresh));
         Ok(())
     }
 
@@ -274,13 +289,15 @@ impl Trainer {
                 (own * self.workers.size(), batch.images[..batch.images.len() / own].to_vec());
             self.workers.wait_at_most(patience(self.longest_cycle));
             let start = Instant::now();
-            let (terms, exchange) = step::step(self, batch, lr);
+            let loss_scale = self.loss_factor();
+            let done = step::step(self, batch, lr);
             let (seconds, exchange_seconds) =
-                (start.elapsed().as_secs_f64(), exchange.as_secs_f64());
+                (start.elapsed().as_secs_f64(), done.exchange.as_secs_f64());
             self.step += 1;
             self.probe = Some(Probe { image, epoch: self.epoch, step: self.step });
-            terms.check_finite(self.epoch, self.step)?;
-            self.sums.add(&terms);
+            done.terms.check_finite(self.epoch, self.step)?;
+            self.check_scale()?;
+            self.sums.add(&done.terms, done.stepped);
             let (epoch, step) = (self.epoch, self.step);
             observer(&StepReport {
                 epoch,
@@ -288,7 +305,9 @@ impl Trainer {
                 steps,
                 images,
                 lr,
-                terms,
+                terms: done.terms,
+                loss_scale,
+                stepped: done.stepped,
                 seconds,
                 exchange_seconds,
             });
@@ -298,9 +317,26 @@ impl Trainer {
             self.longest_cycle = self.longest_cycle.max(Some(cycle.elapsed()));
             cycle = Instant::now();
         }
-        let metrics = std::mem::take(&mut self.sums).finish(self.epoch, lr);
+        let loss_scale = self.loss_factor();
+        let metrics = std::mem::take(&mut self.sums).finish(self.epoch, lr, loss_scale);
         (self.epoch, self.step) = (self.epoch + 1, 0);
         Ok(EpochEnd::Finished(metrics))
+    }
+
+    fn loss_factor(&self) -> Option<f64> {
+        self.loss_scale.map(|scale| scale.factor())
+    }
+
+    fn check_scale(&self) -> Result<(), Error> {
+        match &self.loss_scale {
+            Some(scale) if scale.is_exhausted() => Err(Error::NotFinite {
+                term: "a gradient at any loss scale",
+                value: f64::NAN,
+                epoch: self.epoch + 1,
+                step: self.step,
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn load(&self, batches: Vec<Vec<Draw>>) -> TrainLoader {
@@ -347,6 +383,7 @@ impl Trainer {
                 step: self.step,
                 processes: self.workers.size(),
                 optimizer_steps: self.optimizer.steps(),
+                loss_scale: self.loss_scale,
                 sums: self.sums.clone(),
             },
             config,

@@ -6,36 +6,68 @@ use burn::tensor::{Tensor, TensorData};
 use centroids_data::TrainBatch;
 
 use super::exchange::{average_terms, gather_features};
-use super::{StepTerms, TrainConfig, Trainer};
+use super::{LossScale, StepTerms, TrainConfig, Trainer};
 use crate::loss::{LossTerms, TrainLabels, shared_loss};
+use crate::optimizer::are_finite;
 
-/// The terms of the step, and the time that its gradients took from process to process.
-pub(super) fn step(trainer: &mut Trainer, batch: TrainBatch, lr: f64) -> (StepTerms, Duration) {
+/// What a step did.
+pub(super) struct Done {
+    pub(super) terms: StepTerms,
+    /// False where the optimisers left it out; see [`LossScale`].
+    pub(super) stepped: bool,
+    /// The time that gradients took from process to process.
+    pub(super) exchange: Duration,
+}
+
+pub(super) fn step(trainer: &mut Trainer, batch: TrainBatch, lr: f64) -> Done {
     let workers = trainer.workers.clone();
     let images = TensorData::new(batch.images, batch.shape);
     let images = Tensor::<4>::from_data(images, &trainer.device); // [p·k, 3, h, w]
     let labels = TrainLabels { labels: batch.labels, is_real: batch.is_real, k: trainer.config.k };
 
-    let TrainConfig { norm, gather, loss, .. } = &trainer.config;
+    let TrainConfig { norm, precision, gather, loss, .. } = &trainer.config;
     let features = trainer.model.features(images, *norm); // [p·k, d]
     let (whole, whole_labels) = match *gather && workers.size() > 1 {
         true => gather_features(&features, &labels, &*workers), // [size·p·k, d]
         false => (features.clone(), labels.clone()),
     };
     let (own, whole) = ((features, &labels), (whole, &whole_labels));
-    let terms = shared_loss(own, whole, trainer.model.head(), *norm, loss);
+    let terms = shared_loss(own, whole, trainer.model.head(), *norm, loss, *precision);
 
-    let mut gradients = terms.objective.backward();
-    let start = Instant::now();
+    let (stepped, exchange) = update(trainer, &terms.objective, lr);
+    let terms = match workers.size() {
+        1 => read(terms),
+        _ => average_terms(read(terms), &*workers),
+    };
+    Done { terms, stepped, exchange }
+}
+
+/// Backward pass, exchange of gradients and both optimisers: whether they stepped, which all
+/// processes decide alike, and how long the exchange took.
+fn update(trainer: &mut Trainer, objective: &Tensor<1>, lr: f64) -> (bool, Duration) {
+    let (model, workers) = (trainer.model.clone(), trainer.workers.clone());
+    let factor = trainer.loss_scale.as_ref().map(LossScale::factor);
+    let mut gradients = match factor {
+        Some(factor) => objective.clone().mul_scalar(factor).backward(),
+        None => objective.backward(),
+    };
+    let mut exchange = Duration::ZERO;
     if workers.size() > 1 {
-        trainer.flat.average(&trainer.model, &mut gradients, &*workers);
+        let start = Instant::now();
+        trainer.flat.average(&model, &mut gradients, &*workers);
+        exchange = start.elapsed();
     }
-    let exchange = start.elapsed();
-    trainer.model = trainer.optimizer.step(trainer.model.clone(), gradients, lr);
-    match workers.size() {
-        1 => (read(terms), Duration::ZERO),
-        _ => (average_terms(read(terms), &*workers), exchange),
+    let optimizer = &mut trainer.optimizer;
+    let (Some(scale), Some(factor)) = (&mut trainer.loss_scale, factor) else {
+        trainer.model = optimizer.step(model, gradients, lr);
+        return (true, exchange);
+    };
+    let finite = are_finite(&model, &gradients);
+    if finite {
+        trainer.model = optimizer.step_scaled(model, gradients, lr, factor);
     }
+    scale.update(finite);
+    (finite, exchange)
 }
 
 /// Brings the terms to the host in one transfer.

@@ -1,198 +1,170 @@
-//! Several workers against one with the whole batch.
+//! Steps in half precision, beside the same steps in f32.
 
-use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::path::PathBuf;
 
 use centroids_core::Pid;
-use centroids_data::synth::{SynthConfig, synthesize};
-use centroids_data::{DatasetSource, Layout};
+use centroids_data::{ImageRecord, InputSpec, TrainBatch, TrainTransform};
 
 use super::*;
-use crate::Backbone;
-use crate::schedule::Decay;
-use crate::workers::testing::together;
+use crate::{Backbone, Decay};
 
-const STEPS: usize = 10;
+const LR: f64 = 1e-3;
 
-/// Eight products, of which some have only two or three pictures.
-fn records() -> Vec<ImageRecord> {
-    static RECORDS: OnceLock<(tempfile::TempDir, Vec<ImageRecord>)> = OnceLock::new();
-    let (_, records) = RECORDS.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path().join("catalogue");
-        let config = SynthConfig {
-            train_ids: 8,
-            test_ids: 2,
-            images_per_camera: 2,
-            size: [16, 16],
-            distractors: 0,
-            junk: 0,
-            ..SynthConfig::default()
-        };
-        synthesize(&dir, &config, &mut |_, _| {}).unwrap();
-        let mut train = DatasetSource::new(Layout::Market1501, &dir).load().unwrap().train;
-        let mut seen: BTreeMap<Pid, usize> = BTreeMap::new();
-        train.retain(|record| {
-            let count = seen.entry(record.pid).or_default();
-            *count += 1;
-            *count <= [8, 8, 3, 8, 2, 8, 3, 8][(record.pid.0 % 8) as usize]
-        });
-        (folder, train)
-    });
-    records.clone()
+/// ResNet-18 on images of 32×32, 4 identities with 2 images each; no step is skipped at its scale.
+fn trainer(precision: Precision) -> Trainer {
+    let mut trainer = Trainer::new(config(precision), records(), &Device::flex()).unwrap();
+    trainer.loss_scale = trainer.loss_scale.map(|_| LossScale::of(1024.0));
+    trainer
 }
 
-/// Four identities of four images for all workers together, frozen batch norms. (The features of
-/// MobileNetV2 are nearly all the same then, which only mining minds.)
-fn config(workers: usize, loss: LossConfig, gather: bool) -> TrainConfig {
+fn config(precision: Precision) -> TrainConfig {
     TrainConfig {
         backbone: BackboneOptions {
-            backbone: match loss.method {
-                Method::Ctl => Backbone::ResNet18,
-                Method::Base => Backbone::MobileNetV2,
-            },
+            backbone: Backbone::ResNet18,
             last_stride: 1,
             stem_relu: false,
         },
         transform: TrainTransform {
-            input: InputSpec { size: [16, 16], ..InputSpec::default() },
-            flip: 0.5,
-            padding: 2,
-            erasing: 0.5,
+            input: InputSpec { size: [32, 32], ..InputSpec::default() },
+            flip: 0.0,
+            padding: 0,
+            erasing: 0.0,
         },
-        eval_size: [16, 16],
-        norm: Mode::Eval,
-        loss,
-        gather,
+        eval_size: [32, 32],
+        norm: Mode::Train(precision),
+        gather: false,
+        loss: LossConfig::default(),
         optimizer: OptimizerConfig { weight_decay: 5e-4, center_lr: 0.5, center_weight: 5e-4 },
         schedule: Schedule {
-            base_lr: 1e-4,
+            base_lr: LR,
             warmup_epochs: 0,
             decay: Decay::MultiStep { milestones: Vec::new(), gamma: 1.0 },
         },
-        epochs: 100,
-        p: 4 / workers,
-        k: 4,
-        resample: loss.method == Method::Base,
+        epochs: 1,
+        p: 4,
+        k: 2,
+        resample: true,
         seed: 3,
         workers: 1,
         max_pixels: 1 << 20,
+        precision,
     }
 }
 
-/// The terms of so many steps, and the weights and optimiser state after them.
-fn train(
-    config: &TrainConfig,
-    steps: usize,
-    workers: Rc<dyn Workers>,
-) -> (Vec<StepTerms>, Tensors) {
-    let trainer = Trainer::new(config.clone(), records(), &Device::flex()).unwrap();
-    let mut trainer = trainer.join(workers).unwrap();
-    let (mut terms, stop) = (Vec::new(), AtomicBool::new(false));
-    while terms.len() < steps {
-        let mut observer = |step: &StepReport| {
-            assert_eq!(step.images, 16);
-            terms.push(step.terms);
-            stop.store(terms.len() == steps, Ordering::Relaxed);
-        };
-        trainer.run_epoch(&stop, &mut observer).unwrap();
-    }
-    (terms, trainer.checkpoint(String::new()).unwrap().tensors)
-}
-
-/// How far two trainings are apart, as a share of the way they went. (Single numbers may be farther:
-/// Adam makes steps of equal size from gradients that are nearly nothing but rounding.)
-fn apart(loss: LossConfig, a: &Tensors, b: &Tensors) -> f64 {
-    let trainer = Trainer::new(config(1, loss, false), records(), &Device::flex());
-    let start = weights::collect(&trainer.unwrap().model);
-    let distance = |a: &Tensors, b: &Tensors| {
-        let squares = start.keys().flat_map(|name| {
-            let pairs = a[name].values.iter().zip(&b[name].values);
-            pairs.map(|(a, b)| f64::from(a - b).powi(2)).collect::<Vec<f64>>()
-        });
-        squares.sum::<f64>().sqrt()
+fn records() -> Vec<ImageRecord> {
+    let record = |image: i64| ImageRecord {
+        path: PathBuf::from(format!("{image}.jpg")),
+        pid: Pid(image / 2),
+        camid: None,
     };
-    let way = distance(a, &start);
-    assert!(way > 1e-3, "nothing was learned: {way}");
-    distance(a, b) / way
+    (0..8).map(record).collect()
 }
 
-#[test]
-fn two_workers_learn_what_one_learns_from_both_batches() {
-    let loss = LossConfig { method: Method::Base, triplet_weight: 0.0, ..LossConfig::default() };
-    let (_, whole) = train(&config(1, loss, false), STEPS, alone());
-    let both = together(2, |workers| train(&config(2, loss, false), STEPS, workers));
-    let error = apart(loss, &whole, &both[0].1);
-    assert!(error < 1e-3, "{error}");
-    let same = both[0].1 == both[1].1;
-    assert!(same, "both workers have the same weights, bit for bit");
-}
-
-#[test]
-fn gathered_features_give_the_losses_of_the_whole_batch() {
-    let loss = LossConfig::default();
-    let (terms, whole) = train(&config(1, loss, false), STEPS, alone());
-    let both = together(2, |workers| train(&config(2, loss, true), STEPS, workers));
-    let values = |terms: &StepTerms| {
-        let StepTerms { total, query_xent, query_triplet, query_center, dist_ap, dist_an, .. } =
-            *terms;
-        let (centroid, norm) = (terms.centroid_triplet.unwrap(), terms.l2_mean_centroid.unwrap());
-        [total, query_xent, query_triplet, query_center, dist_ap, dist_an, centroid, norm]
+/// Images that differ from step to step and from identity to identity.
+fn batch(step: usize) -> TrainBatch {
+    let shape = [8, 3, 32, 32];
+    let value = |index: usize| {
+        let (image, pixel) = (index / (3 * 32 * 32), index % (3 * 32 * 32));
+        let mixed = (index + 31 * step).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40; // 24 bits
+        let noise = mixed as f32 / (1 << 24) as f32 - 0.5;
+        (pixel as f32 * 0.01 * (image / 2 + 1) as f32).sin() + noise
     };
-    for (step, (ours, theirs)) in both[0].0.iter().zip(&terms).enumerate() {
-        for (ours, theirs) in values(ours).into_iter().zip(values(theirs)) {
-            let close = (ours - theirs).abs() <= 1e-4 * theirs.abs().max(0.1);
-            assert!(close, "step {step}: {ours} {theirs}");
-        }
-    }
-    let error = apart(loss, &whole, &both[0].1);
-    assert!(error < 1e-3, "{error}");
-    let own = together(2, |workers| train(&config(2, loss, false), 1, workers));
-    let triplet = |terms: &[StepTerms]| terms[0].query_triplet;
-    let difference = (triplet(&own[0].0) - triplet(&terms)).abs();
-    assert!(difference > 1e-2, "mining in the own batch finds other triplets: {difference}");
-}
-
-#[test]
-fn another_number_of_workers_goes_on_behind_as_many_images() {
-    let loss = LossConfig::default();
-    let stop = AtomicBool::new(true);
-    let states = together(2, |workers| {
-        let trainer = Trainer::new(config(2, loss, false), records(), &Device::flex()).unwrap();
-        let mut trainer = trainer.join(workers).unwrap();
-        trainer.run_epoch(&stop, &mut |_| {}).unwrap();
-        trainer.checkpoint(String::new()).unwrap()
-    });
-    let state = &states[0];
-    assert_eq!((state.position.step, state.position.processes), (1, 2));
-    let resume = |config| Trainer::resume(config, records(), &Device::flex(), state).unwrap();
-    assert_eq!(resume(config(1, loss, false)).step, 2, "steps of half as many images");
-    let two = together(2, |workers| {
-        let fresh = Trainer::new(config(2, loss, false), records(), &Device::flex()).unwrap();
-        let leads = workers.leads();
-        let trainer = if leads { resume(config(2, loss, false)) } else { fresh };
-        let trainer = trainer.join(workers).unwrap();
-        (
-            trainer.step,
-            trainer.optimizer.steps(),
-            trainer.checkpoint(String::new()).unwrap().tensors,
-        )
-    });
-    for (step, steps, tensors) in two {
-        assert!((step, steps) == (1, 1) && tensors == state.tensors);
+    TrainBatch {
+        images: (0..shape.iter().product()).map(value).collect(),
+        shape,
+        labels: (0..8).map(|image| image / 2).collect(),
+        pids: (0..8).map(|image| Pid(image / 2)).collect(),
+        camids: vec![None; 8],
+        is_real: vec![true; 8],
     }
 }
 
+/// Total losses of these steps.
+fn run(trainer: &mut Trainer, steps: std::ops::Range<usize>) -> Vec<f64> {
+    steps.map(|step| step::step(trainer, batch(step), LR).terms.total).collect()
+}
+
+/// Weights and Adam's state, without the running statistics of the norms.
+fn learned(trainer: &Trainer) -> Tensors {
+    let mut tensors = weights::collect(&trainer.model);
+    tensors.retain(|name, _| !name.contains("running_"));
+    tensors.extend(trainer.optimizer.state());
+    tensors
+}
+
+fn relative_error(a: &[f32], b: &[f32]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let difference = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(a - b)));
+    difference / norm(&mut b.iter().map(|&b| f64::from(b)))
+}
+
+/// The gradient of this tensor in the first step, as Adam keeps it.
+fn gradient(trainer: &Trainer, name: &str) -> Vec<f32> {
+    trainer.optimizer.state()[&format!("adam.m.{name}")].values.clone()
+}
+
 #[test]
-fn another_dataset_than_process_0_has_is_refused() {
-    let messages = together(2, |workers| {
-        let mut records = records();
-        records.truncate(records.len() - workers.rank());
-        let trainer =
-            Trainer::new(config(2, LossConfig::default(), false), records, &Device::flex());
-        trainer.unwrap().join(workers).err().map(|error| error.to_string())
-    });
-    assert_eq!(messages[0], None);
-    let message = messages[1].clone().unwrap();
-    assert!(message.contains("process 0") && message.contains("other images"), "{message}");
+fn half_precision_follows_the_steps_of_f32_as_far_as_its_digits_go() {
+    // The first has only the classifier behind it. Up to the last, rounding has flipped ReLUs.
+    let ends = ["bn.weight", "backbone.base.conv1.weight"];
+    let mut single = trainer(Precision::F32);
+    let mut expected = run(&mut single, 0..1);
+    let gradients = ends.map(|name| gradient(&single, name));
+    expected.extend(run(&mut single, 1..4));
+    let errors = |precision: Precision| {
+        let mut half = trainer(precision);
+        let mut losses = run(&mut half, 0..1);
+        let of_gradients = [0, 1].map(|i| relative_error(&gradient(&half, ends[i]), &gradients[i]));
+        losses.extend(run(&mut half, 1..4));
+        let of_losses =
+            losses.iter().zip(&expected).map(|(loss, exact)| (loss / exact - 1.0).abs());
+        (of_gradients, of_losses.fold(0.0, f64::max))
+    };
+    let (bf16, f16) = (errors(Precision::Bf16), errors(Precision::F16));
+    let text = format!("bf16 {bf16:?}, f16 {f16:?}");
+    assert!(bf16.0[0] < 0.06 && bf16.0[1] < 0.6 && bf16.1 < 0.04, "{text}");
+    assert!(f16.0[0] < 0.01 && f16.0[1] < 0.2 && f16.1 < 0.005, "{text}");
+    assert!(f16.0[0] < bf16.0[0] / 4.0 && f16.0[0] > 1e-4, "f16 has three digits more: {text}");
+}
+
+#[test]
+fn a_step_without_finite_gradients_changes_nothing_and_halves_the_scale() {
+    let mut trainer = trainer(Precision::F16);
+    run(&mut trainer, 0..2);
+    let before = learned(&trainer);
+    let scale = |trainer: &Trainer| trainer.loss_scale.unwrap().factor();
+    trainer.loss_scale = Some(LossScale::of(2f64.powi(60)));
+    let step::Done { terms, stepped, .. } = step::step(&mut trainer, batch(2), LR);
+    assert!(!stepped && terms.total.is_finite());
+    assert_eq!((scale(&trainer), trainer.optimizer.steps()), (2f64.powi(59), 2));
+    assert!(learned(&trainer) == before, "the step changed something");
+    trainer.loss_scale = Some(LossScale::of(512.0));
+    assert!(step::step(&mut trainer, batch(2), LR).stepped);
+    assert_eq!((scale(&trainer), trainer.optimizer.steps()), (512.0, 3));
+    assert!(learned(&trainer) != before, "the step changed nothing");
+}
+
+#[test]
+fn a_run_goes_on_where_it_was_with_the_same_scale() {
+    let mut whole = trainer(Precision::F16);
+    whole.loss_scale = Some(LossScale::of(2f64.powi(40)));
+    run(&mut whole, 0..2);
+    let scale = whole.loss_scale;
+    assert!(scale.unwrap().factor() < 2f64.powi(40), "nothing was skipped");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("last.safetensors");
+    whole.checkpoint(String::new()).unwrap().save(&path).unwrap();
+    let checkpoint = Checkpoint::load(&path).unwrap();
+    let of = |precision, checkpoint| {
+        Trainer::resume(config(precision), records(), &Device::flex(), checkpoint).unwrap()
+    };
+    let mut resumed = of(Precision::F16, &checkpoint);
+    assert_eq!(resumed.loss_scale, scale);
+    assert_eq!(run(&mut whole, 2..5), run(&mut resumed, 2..5));
+    assert!(learned(&whole) == learned(&resumed), "the weights differ");
+    assert_eq!(whole.loss_scale, resumed.loss_scale);
+    // Where there was none it starts anew, and where there is none to be it is left.
+    assert_eq!(of(Precision::Bf16, &checkpoint).loss_scale, None);
+    let single = trainer(Precision::F32).checkpoint(String::new()).unwrap();
+    assert_eq!(of(Precision::F16, &single).loss_scale, Some(LossScale::default()));
 }

@@ -2,6 +2,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
+use centroids_model::Precision::F32;
 use centroids_model::layers::Mode;
 use centroids_model::weights::map_tensors;
 use centroids_model::{Backbone, BackboneOptions, Device, ModelSpec, ReidModel, weights};
@@ -90,7 +91,7 @@ impl Case<'_> {
         let device = Device::flex();
         let model = formula_model(self.options, 1, self.seed, &device);
         let images = normalised(&self.input, &device, Precision::Single);
-        self.check("train_feature", &values(model.features(images, Mode::Train)));
+        self.check("train_feature", &values(model.features(images, Mode::Train(F32))));
         for (name, array) in weights::collect(&model) {
             let ours: Vec<f64> = array.values.iter().map(|&v| f64::from(v)).collect();
             self.check(&format!("after_one_train_forward.{}", plain_name(&name)), &ours);
@@ -184,7 +185,7 @@ fn backbones_equal_the_reference() {
         };
         case.eval();
         case.train();
-        for (mode, key) in [(Mode::Train, "train"), (Mode::Eval, "eval")] {
+        for (mode, key) in [(Mode::Train(F32), "train"), (Mode::Eval, "eval")] {
             if let Some(golden) = entry.get("backward").and_then(|backward| backward.get(key)) {
                 for precision in Precision::BOTH {
                     case.backward(mode, precision, golden);

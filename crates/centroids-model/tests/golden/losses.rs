@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use centroids_model::Precision::F32;
 use centroids_model::loss::{
     LossConfig, Margin, Method, Metric, TrainLabels, center_loss, cross_entropy, total_loss,
     triplet_loss,
@@ -149,7 +150,7 @@ impl Case<'_> {
         };
 
         let head = self.head();
-        let terms = total_loss(features.clone(), &head, &batch, &config);
+        let terms = total_loss(features.clone(), &head, &batch, &config, F32);
         let gradients = terms.total.backward();
         self.check("loss_total", &values(terms.total));
         self.check("loss_query_xent", &values(terms.query_xent));

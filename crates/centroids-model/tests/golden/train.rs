@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use centroids_model::Precision::F32;
 use centroids_model::layers::Mode;
 use centroids_model::loss::{LossConfig, Metric, TrainLabels, total_loss};
 use centroids_model::weights::{self, map_tensors};
@@ -113,8 +114,8 @@ impl Run<'_> {
             let labels =
                 TrainLabels { labels: row("labels").indices(), is_real: row("is_real").bools(), k };
             let lr = self.entry["float64"]["lr"][step].as_f64().unwrap();
-            let features = model.features(self.batch(&pool, step, rows), Mode::Train);
-            let terms = total_loss(features, model.head(), &labels, &config);
+            let features = model.features(self.batch(&pool, step, rows), Mode::Train(F32));
+            let terms = total_loss(features, model.head(), &labels, &config, F32);
             let gradients = terms.total.backward();
             model = optimizer.step(model, gradients, lr);
             self.check_term(step, "total", terms.total);

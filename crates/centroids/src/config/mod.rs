@@ -32,8 +32,10 @@ pub struct Experiment {
     pub repeats: usize,
     /// Device: `cpu`, `cuda:0`, …; with commas between them several, one for each process.
     pub device: String,
-    /// Half precision in the convolutions; read, but without effect yet.
+    /// Half precision in the convolutions and the classifier while training.
     pub use_mixed_precision: bool,
+    /// With `use_mixed_precision`: `f16` (the reference; the loss is scaled) or `bf16`.
+    pub half_type: String,
     /// Run folder; empty = `runs/<name of the dataset>`.
     pub output_dir: PathBuf,
     /// MLflow folder (`mlruns`) that gets the run too; empty = none.
@@ -62,6 +64,7 @@ impl Default for Experiment {
             repeats: 1,
             device: "cpu".to_owned(),
             use_mixed_precision: false,
+            half_type: "f16".to_owned(),
             output_dir: PathBuf::new(),
             mlflow_dir: PathBuf::new(),
             model: ModelSection::default(),
@@ -140,10 +143,18 @@ impl Experiment {
             .map_err(|error| Error::Syntax { format: "TOML", reason: error.to_string() })
     }
 
-    /// What is asked for but not done yet.
-    pub fn undone(&self) -> Option<&'static str> {
-        self.use_mixed_precision
-            .then_some("use_mixed_precision has no effect yet: everything is computed in f32")
+    /// What a user may not expect of the precision that is asked for.
+    pub fn precision_note(&self) -> Option<&'static str> {
+        match (self.use_mixed_precision, self.device.starts_with("cpu")) {
+            (true, true) => Some(
+                "the CPU rounds to half precision and computes in f32: the results are those of \
+                 mixed precision, the speed is not",
+            ),
+            (false, _) if self.half_type == "bf16" => {
+                Some("half_type has no effect without use_mixed_precision")
+            }
+            _ => None,
+        }
     }
 
     fn overlaid(mut self, table: &toml::Table) -> Result<Experiment, Error> {

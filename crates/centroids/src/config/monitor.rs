@@ -1,6 +1,6 @@
 //! What chooses the best checkpoint.
 
-use centroids_core::{MAX_RANK, Report, Unit};
+use centroids_core::{Report, Unit};
 
 use super::Experiment;
 use super::parts::setting;
@@ -45,15 +45,14 @@ impl Experiment {
     /// An unknown `solver.monitor_metric_name` or `_mode`.
     pub fn monitor(&self) -> Result<Monitor, Error> {
         let name = self.solver.monitor_metric_name.as_str();
-        let rank =
-            || name.strip_prefix("Top-")?.parse().ok().filter(|k| (1..=MAX_RANK).contains(k));
+        let rank = || name.strip_prefix("Top-")?.parse().ok().filter(|k| *k > 0);
         let figure = match (name, rank()) {
             ("mAP", _) => Figure::Map,
             ("mINP", _) => Figure::Minp,
             (_, Some(k)) => Figure::Rank(k),
             _ => {
-                let reason = format!("must be mAP, mINP, or Top-k with k from 1 to {MAX_RANK}");
-                return Err(setting("solver.monitor_metric_name", name, &reason));
+                let reason = "must be mAP, mINP, or Top-k with k from 1";
+                return Err(setting("solver.monitor_metric_name", name, reason));
             }
         };
         let smallest = match self.solver.monitor_metric_mode.as_str() {

@@ -7,8 +7,8 @@ use centroids_data::{DatasetSource, InputSpec, Layout, TrainTransform};
 use centroids_model::layers::Mode;
 use centroids_model::loss::{self, LossConfig, Margin, Method};
 use centroids_model::{
-    Backbone, BackboneOptions, Decay, Device, EmbedOptions, IMAGE_SIDES, OptimizerConfig, Schedule,
-    TrainConfig,
+    Backbone, BackboneOptions, Decay, Device, EmbedOptions, IMAGE_SIDES, OptimizerConfig,
+    Precision, Schedule, TrainConfig,
 };
 
 use super::Experiment;
@@ -174,7 +174,10 @@ impl Experiment {
             },
             transform: self.transform()?,
             eval_size: size("input.size_test", self.input.size_test)?,
-            norm: if self.model.frozen_norm { Mode::Eval } else { Mode::Train },
+            norm: match self.model.frozen_norm {
+                true => Mode::Eval,
+                false => Mode::Train(self.precision()?),
+            },
             loss: self.loss()?,
             gather: solver.gather_embeddings,
             optimizer: OptimizerConfig {
@@ -190,7 +193,21 @@ impl Experiment {
             seed: self.seed,
             workers: at_most("dataloader.num_workers", self.workers(), MAX_WORKERS)?,
             max_pixels: self.input.max_pixels,
+            precision: self.precision()?,
         })
+    }
+
+    /// Of convolutions and classifier in training.
+    ///
+    /// # Errors
+    /// An unknown half type.
+    pub fn precision(&self) -> Result<Precision, Error> {
+        match (self.half_type.as_str(), self.use_mixed_precision) {
+            ("f16" | "bf16", false) => Ok(Precision::F32),
+            ("f16", true) => Ok(Precision::F16),
+            ("bf16", true) => Ok(Precision::Bf16),
+            (other, _) => Err(setting("half_type", other, "must be `f16` or `bf16`")),
+        }
     }
 
     fn workers(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use centroids_core::{
-    CameraRule, Embeddings, Metric, Pid, Preset, Report, Unit, centroids, evaluate,
+    CameraRule, Embeddings, Metric, Pid, Preset, Report, Unit, centroids, evaluate_grid,
     evaluate_preset, search,
 };
 use serde::Serialize;
@@ -27,7 +27,7 @@ impl Question {
     }
 }
 
-/// Answers the questions one by one. Where both sets name their identities, equal names are equal
+/// Answers the questions, those about units and rules together. Where both sets name their identities, equal names are equal
 /// identities.
 ///
 /// # Errors
@@ -40,14 +40,21 @@ pub fn evaluate_all(
 ) -> Result<Vec<Report>, Error> {
     let mut query = query.clone();
     query.adopt_pid_numbers(gallery);
-    questions
-        .iter()
-        .map(|question| match *question {
-            Question::Protocol(unit, rule) => evaluate(&query, gallery, unit, rule, metric),
-            Question::Preset(preset) => evaluate_preset(&query, gallery, preset, metric),
-        })
-        .map(|report| report.map_err(Error::from))
-        .collect()
+    let asked =
+        |unit: &Unit, rule: &CameraRule| questions.contains(&Question::Protocol(*unit, *rule));
+    let units = |unit: &&Unit| CameraRule::ALL.iter().any(|rule| asked(unit, rule));
+    let rules = |rule: &&CameraRule| Unit::ALL.iter().any(|unit| asked(unit, rule));
+    let units: Vec<Unit> = Unit::ALL.iter().filter(units).copied().collect();
+    let rules: Vec<CameraRule> = CameraRule::ALL.iter().filter(rules).copied().collect();
+    let grid = evaluate_grid(&query, gallery, &units, &rules, metric)?;
+    let answer = |question: &Question| match *question {
+        Question::Preset(preset) => evaluate_preset(&query, gallery, preset, metric),
+        Question::Protocol(unit, rule) => {
+            let asked = |report: &&Report| (report.unit, report.cameras) == (unit, rule);
+            Ok(grid.iter().find(asked).cloned().unwrap_or_else(|| unreachable!("in the grid")))
+        }
+    };
+    questions.iter().map(|question| answer(question).map_err(Error::from)).collect()
 }
 
 /// Queries that are timed for a [`UnitCost`].

@@ -1,27 +1,42 @@
 //! One function per step of the way from images to answers.
 
+mod chart;
 mod convert;
+mod doctor_cards;
+mod doctor_files;
+mod doctor_page;
 mod embed;
 mod embedding_speed;
 mod evaluate;
+mod evaluation_page;
+mod html;
 mod model_file;
 mod performance;
 mod rank_page;
 mod rank_pictures;
+mod refine;
 mod repeat;
 mod search;
 mod train;
+mod verification;
 
 pub use convert::{Converted, Names, convert_weights};
+pub use doctor_files::{DoctorFiles, write_findings};
 pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
 pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};
+pub use evaluation_page::{EvaluationPage, write_evaluation_page};
 pub use model_file::{ModelFile, open_model, weights_file};
 pub use performance::{TrainingSpeed, WARM_UP_STEPS, measure_training};
 pub use rank_pictures::{RankPictureOptions, RankPictures, picture_rankings, write_rank_pictures};
+pub use refine::{Refinement, evaluate_refined};
 pub use repeat::{Repeats, SUMMARY_RANKS, Spread, Summary, summarize};
 pub use search::{
     SearchOptions, SearchResult, check_model, embed_queries, search_embeddings, search_images,
     write_results, write_results_json,
 };
 pub use train::{Outcome, TrainEvent, resume, train, untrained};
+pub use verification::{
+    calibrate_embeddings, open_set_all, read_calibration, read_per_query, verify_all,
+    write_calibration,
+};

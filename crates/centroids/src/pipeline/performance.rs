@@ -7,7 +7,7 @@ use std::time::Instant;
 use centroids_model::{StepReport, StepTerms, Workers};
 
 use super::TrainEvent;
-use super::train::{Observer, beginning};
+use super::train::{Observer, beginning, joined};
 use crate::{Error, Experiment};
 
 /// Steps at the start that no mean counts: caches and buffers fill in them. The NPU port leaves out
@@ -19,6 +19,8 @@ pub const WARM_UP_STEPS: usize = 4;
 pub struct TrainingSpeed {
     /// Steps, those of the warm-up too.
     pub steps: usize,
+    /// Those of them that the optimisers left out: gradients that f16 could not hold.
+    pub skipped: usize,
     /// Processes that trained together.
     pub processes: usize,
     /// Identities of a step (P of every process).
@@ -70,7 +72,7 @@ pub fn measure_training(
 ) -> Result<TrainingSpeed, Error> {
     let begin = Instant::now();
     experiment.check()?;
-    let dataset = experiment.source()?.load()?;
+    let dataset = joined(experiment)?;
     let mut trainer = beginning(experiment, &dataset, workers, observer)?;
     observer(TrainEvent::Ready {
         dataset: &dataset,
@@ -97,6 +99,7 @@ pub fn measure_training(
 #[derive(Default)]
 struct StopWatch {
     steps: usize,
+    skipped: usize,
     /// Sum over the counted steps.
     step_seconds: f64,
     /// And those of the exchange.
@@ -110,6 +113,7 @@ impl StopWatch {
     fn step_ended(&mut self, step: &StepReport) {
         let now = Instant::now();
         self.steps += 1;
+        self.skipped += usize::from(!step.stepped);
         self.last = Some(*step);
         if self.steps <= WARM_UP_STEPS {
             self.counted = Some((now, now));
@@ -141,6 +145,7 @@ impl StopWatch {
         Ok(TrainingSpeed {
             steps: self.steps,
             processes,
+            skipped: self.skipped,
             identities: last.images / experiment.dataloader.num_instance,
             images: last.images,
             step_seconds: self.step_seconds / counted,
@@ -166,6 +171,8 @@ mod tests {
             images: 64,
             lr: 0.0,
             terms,
+            loss_scale: None,
+            stepped: true,
             seconds,
             exchange_seconds: seconds / 4.0,
         }

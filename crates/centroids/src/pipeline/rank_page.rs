@@ -1,45 +1,19 @@
 //! The page of rank pictures: one HTML file that needs nothing but the pictures beside it.
 
-use std::fmt::Write as _;
-
 use centroids_core::{Ranking, Unit};
 
 use super::Unreadable;
+use super::html::{self, text, url};
 use super::rank_pictures::{Entry, EntryHit};
-
-const STYLE: &str = "\
-:root { color-scheme: light dark; --ink: #1c1c1e; --soft: #6b6b70; --page: #f6f6f4; --card: #fff; \
---line: #dedede; --right: #14803c; --wrong: #c4262e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #ececec; --soft: #a0a0a6; --page: #17181a; \
---card: #222326; --line: #37383c; --right: #4cc77a; --wrong: #ff7b78; } }
-body { margin: 0 auto; max-width: 90rem; padding: 2rem 1.5rem; background: var(--page); \
-color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-h1 { margin: 0; font-size: 1.5rem; }
-h2 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
-.soft { color: var(--soft); }
-.card { margin: 1rem 0; padding: 0.9rem 1rem; background: var(--card); \
-border: 1px solid var(--line); border-radius: 8px; }
-.card p { margin: 0.1rem 0 0.6rem; }
-.strip { background: #fff; padding: 4px; border-radius: 4px; width: fit-content; }
-.strip img { display: block; max-width: 100%; }
-.right { color: var(--right); } .wrong { color: var(--wrong); }
-summary { margin-top: 0.5rem; cursor: pointer; color: var(--soft); }
-td, th { padding: 0.05rem 1rem 0.05rem 0; text-align: left; font-variant-numeric: tabular-nums; \
-overflow-wrap: anywhere; }
-";
 
 /// All entries, lowest AP first; those without anything to find stand at the end.
 pub(super) fn page(mut entries: Vec<Entry>, ranking: &Ranking, missing: &[Unreadable]) -> String {
     let hardness = |entry: &Entry| entry.average_precision.unwrap_or(f64::INFINITY);
     entries
         .sort_by(|a, b| hardness(a).total_cmp(&hardness(b)).then(b.first_rank.cmp(&a.first_rank)));
-    let mut html = String::from("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n");
-    html += "<meta name=\"viewport\" content=\"width=device-width\">\n";
     let Ranking { unit, cameras, metric, .. } = ranking;
-    let _ = write!(
-        html,
-        "<title>Rankings by {unit}</title>\n<style>\n{STYLE}</style>\n<h1>Rankings by {unit}</h1>\n\
-         <p class=\"soft\">{} queries, hardest first. Camera rule {cameras}, {} distance{}.<br>\n\
+    let mut body = format!(
+        "<p class=\"soft\">{} queries, hardest first. Camera rule {cameras}, {} distance{}.<br>\n\
          Black frame: the query. Green: its identity. Red: another one.{}</p>\n",
         entries.len(),
         metric.distance,
@@ -52,14 +26,15 @@ pub(super) fn page(mut entries: Vec<Entry>, ranking: &Ranking, missing: &[Unread
             Unit::Instance => "",
         }
     );
-    html += &missing_pictures(missing);
+    body += &missing_pictures(missing);
     for entry in &entries {
-        html += &card(entry, *unit);
+        body += &card(entry, *unit);
     }
-    html + "</html>\n"
+    html::page(&format!("Rankings by {unit}"), &body)
 }
 
-fn missing_pictures(missing: &[Unreadable]) -> String {
+/// Which pictures are grey, and why.
+pub(super) fn missing_pictures(missing: &[Unreadable]) -> String {
     if missing.is_empty() {
         return String::new();
     }
@@ -105,22 +80,6 @@ fn hit_row((hit, rank): (&EntryHit, usize)) -> String {
         hit.distance,
         text(&hit.path)
     )
-}
-
-/// Text as HTML holds it, in attributes too.
-fn text(plain: &str) -> String {
-    plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-/// A file name as a relative link: everything but plain letters, digits and `-._` is escaped.
-fn url(file: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
-            char::from(byte).to_string()
-        }
-        other => format!("%{other:02X}"),
-    };
-    file.bytes().map(byte).collect()
 }
 
 #[cfg(test)]

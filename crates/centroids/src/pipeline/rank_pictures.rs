@@ -124,7 +124,12 @@ pub fn picture_rankings(
     Ok(())
 }
 
-fn rank_row(ranked: &RankedQuery, query: &Embeddings, gallery: &Embeddings, unit: Unit) -> RankRow {
+pub(super) fn rank_row(
+    ranked: &RankedQuery,
+    query: &Embeddings,
+    gallery: &Embeddings,
+    unit: Unit,
+) -> RankRow {
     let hit = |hit: &Hit| RankHit {
         picture: gallery.paths()[hit.example].clone().into(),
         right: hit.pid == query.pids()[ranked.query],

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use centroids_core::{
-    CamId, CameraRule, Embeddings, Hit, Metric, NpyValues, Pid, Ranking, Unit, rank, write_npy,
+    CamId, CameraRule, Embeddings, Hit, Metric, NpyValues, Pid, Ranking, Unit, Verdict, rank,
+    write_npy,
 };
 use centroids_data::ImageRecord;
 use serde_json::{Map, Value, json};
@@ -33,6 +34,8 @@ pub struct SearchResult {
     pub query: PathBuf,
     /// Nearest first.
     pub hits: Vec<Hit>,
+    /// What they are worth, where a calibration was asked.
+    pub verdict: Option<Verdict>,
 }
 
 /// Embeds the pictures and ranks the gallery for each.
@@ -104,12 +107,14 @@ pub fn search_embeddings(
     let result = |ranked: centroids_core::RankedQuery| SearchResult {
         query: query.paths()[ranked.query].clone().into(),
         hits: ranked.hits,
+        verdict: None,
     };
     Ok(ranked.into_iter().map(result).collect())
 }
 
 /// Writes `{query: {indices, paths, distances, pids}}`: what the reference pickles as
-/// `results.npy`, which nobody should have to unpickle, and the identities.
+/// `results.npy`, which nobody should have to unpickle, and the identities; also `known` and
+/// `confidence` where there is a verdict.
 ///
 /// # Errors
 /// [`Error::Write`].
@@ -120,12 +125,16 @@ pub fn write_results_json(
 ) -> Result<(), Error> {
     let entry = |result: &SearchResult| {
         let of = |value: &dyn Fn(&Hit) -> Value| result.hits.iter().map(value).collect::<Value>();
-        let value = json!({
+        let mut value = json!({
             "indices": of(&|hit| hit.example.into()),
             "paths": of(&|hit| gallery.paths()[hit.example].as_str().into()),
             "distances": of(&|hit| hit.distance.into()),
             "pids": of(&|hit| pid_name(gallery, hit.pid).into()),
         });
+        if let Some(Verdict { known, confidence }) = result.verdict {
+            value["known"] = known.into();
+            value["confidence"] = confidence.into();
+        }
         (result.query.to_string_lossy().into_owned(), value)
     };
     let all = Value::Object(results.iter().map(entry).collect::<Map<_, _>>());

@@ -160,9 +160,14 @@ pub fn untrained(
     stop: &AtomicBool,
     observer: &mut Observer<'_>,
 ) -> Result<Vec<Report>, Error> {
-    let dataset = Dataset::join(&load_all(&experiment.sources()?)?);
+    let dataset = joined(experiment)?;
     let trainer = beginning(experiment, &dataset, &alone(), observer)?;
     reports(experiment, &dataset, &trainer, stop, observer, None)
+}
+
+/// All datasets of the experiment as one; see [`Dataset::join`].
+pub(super) fn joined(experiment: &Experiment) -> Result<Dataset, Error> {
+    Ok(Dataset::join(&load_all(&experiment.sources()?)?))
 }
 
 /// A trainer before its first step, with random or pretrained weights.

@@ -40,6 +40,9 @@ fn run_among(
         how_to_start(devices, &format!("bench train --devices {devices} …"))
     );
     let experiment = experiment(arguments)?;
+    if let Some(note) = experiment.precision_note() {
+        output.note(format!("warning: {note}"));
+    }
     let (steps, stop) = (arguments.steps.map(|steps| steps as usize), stop_flag()?);
     let result = measure_training(&experiment, steps, workers, &stop, &mut |event| match event {
         TrainEvent::Pretrained(import) => output.note(format!("pretrained weights: {import}")),
@@ -58,7 +61,7 @@ fn run_among(
         result => result?,
     };
     show(&speed, output);
-    output.value(&value(&speed, &experiment));
+    output.value(&value(&speed, &experiment)?);
     if let (Some(folder), true) = (&arguments.out, workers.leads()) {
         let path = write_case_log(folder, &speed)?;
         output.line(format!("case log: {}", path.display()));
@@ -122,8 +125,8 @@ fn show(speed: &TrainingSpeed, output: &Output) {
     output.line(lines.join("\n"));
 }
 
-fn value(speed: &TrainingSpeed, experiment: &Experiment) -> serde_json::Value {
-    json!({
+fn value(speed: &TrainingSpeed, experiment: &Experiment) -> anyhow::Result<serde_json::Value> {
+    Ok(json!({
         "identities_per_second": speed.identities_per_second(),
         "images_per_second": speed.images_per_second(),
         "images_per_second_with_loading": speed.images_per_second_with_loading(),
@@ -131,6 +134,7 @@ fn value(speed: &TrainingSpeed, experiment: &Experiment) -> serde_json::Value {
         "exchange_seconds": speed.exchange_seconds,
         "processes": speed.processes,
         "steps": speed.steps,
+        "skipped_steps": speed.skipped,
         "warm_up_steps": WARM_UP_STEPS,
         "identities_per_step": speed.identities,
         "images_per_step": speed.images,
@@ -139,9 +143,10 @@ fn value(speed: &TrainingSpeed, experiment: &Experiment) -> serde_json::Value {
         "seconds": speed.seconds,
         "threads": speed.threads,
         "device": experiment.device,
+        "precision": experiment.precision()?.name(),
         "network": experiment.model.name,
         "size": experiment.input.size_train,
-    })
+    }))
 }
 
 /// Writes the port's file of a run, one `Name = value` a line; returns its path.

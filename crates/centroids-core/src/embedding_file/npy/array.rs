@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::super::{Failure, FileFault, numbers, write_atomically};
 use crate::error::Error;
+use crate::values::Values;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -85,7 +86,7 @@ fn write_header(out: &mut dyn Write, descr: &str, shape: &[usize]) -> io::Result
 }
 
 /// Shape and row-major values.
-pub(super) fn read_matrix(path: &Path) -> Result<([usize; 2], Vec<f32>), Failure> {
+pub(super) fn read_matrix(path: &Path) -> Result<([usize; 2], Values), Failure> {
     let mut array = NpyFile::open(path)?;
     if array.descr != "<f4" {
         return Err(array.wrong_type("embeddings", "'<f4' (float32)"));
@@ -94,7 +95,7 @@ pub(super) fn read_matrix(path: &Path) -> Result<([usize; 2], Vec<f32>), Failure
         return Err(array.wrong_shape("embeddings", "[n, d]"));
     };
     array.check_length(4)?;
-    Ok(([n, dim], numbers::read(&mut array.file, n * dim, f32::from_le_bytes)?))
+    Ok(([n, dim], Values::of_file(&mut array.file, array.start, n * dim)?))
 }
 
 pub(super) fn read_strings(path: &Path) -> Result<Vec<String>, Failure> {
