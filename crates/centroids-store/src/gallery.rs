@@ -15,7 +15,7 @@ use crate::settings::Settings;
 /// it did is as durable as the engine makes it. [`EmbeddedGallery`](crate::EmbeddedGallery) does each
 /// call entirely or not at all. A remote engine that cannot says so in its own documentation;
 /// [`verify`](Self::verify) finds and mends what it may leave half-done.
-pub trait Gallery {
+pub trait Gallery: Send + Sync {
     /// What was fixed when the gallery was made.
     fn settings(&self) -> &Settings;
 

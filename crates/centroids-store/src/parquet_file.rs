@@ -19,6 +19,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use parquet::data_type::{
     BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int64Type,
 };
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -187,6 +188,8 @@ pub struct ParquetMembers {
     path: std::path::PathBuf,
     rows: parquet::record::reader::RowIter<'static>,
     row: usize,
+    /// Nothing comes after an error.
+    broken: bool,
 }
 
 /// A member of a file, and whether it is to be set aside.
@@ -204,7 +207,9 @@ impl ParquetMembers {
             path: path.to_owned(),
             reason: format!("not a Parquet file that can be read ({error})"),
         };
-        let reader = SerializedFileReader::new(file).map_err(bad)?;
+        let bytes = file.metadata().map_or(0, |file| file.len());
+        let reader = guarded(|| SerializedFileReader::new(file)).map_err(bad)?;
+        check_places(reader.metadata(), bytes).map_err(bad)?;
         let metadata = reader.metadata().file_metadata();
         let pairs = metadata.key_value_metadata().cloned().unwrap_or_default();
         let value = |key: &str| {
@@ -218,6 +223,7 @@ impl ParquetMembers {
             path: path.to_owned(),
             rows: parquet::record::reader::RowIter::from_file_into(Box::new(reader)),
             row: 0,
+            broken: false,
         })
     }
 
@@ -276,13 +282,39 @@ impl Iterator for ParquetMembers {
     type Item = Result<ParquetMember, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let row = match self.rows.next()? {
-            Ok(row) => self.member(&row),
-            Err(error) => Err(self.bad(error.to_string())),
+        if self.broken {
+            return None;
+        }
+        let row = match guarded(|| self.rows.next().transpose()) {
+            Ok(row) => self.member(&row?),
+            Err(error) => {
+                self.broken = true;
+                Err(self.bad(error.to_string()))
+            }
         };
         self.row += 1;
         Some(row)
     }
+}
+
+/// Refuses columns that lie outside of the file: the library counts on their places.
+fn check_places(metadata: &ParquetMetaData, bytes: u64) -> Result<(), ParquetError> {
+    for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let end = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
+        let end = end.and_then(|(start, length)| start.checked_add(length));
+        if end.is_none_or(|end| end > bytes) || column.data_page_offset() < 0 {
+            return Err(ParquetError::General("a column lies outside of the file".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// The library panics on some damaged files; here that is an error like the others.
+fn guarded<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    // What a panic may have left half-done is dropped by the caller.
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(ParquetError::General("it contradicts itself".to_owned())))
 }
 
 fn whole(field: &Field) -> Option<i64> {

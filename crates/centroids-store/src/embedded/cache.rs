@@ -6,7 +6,7 @@ use centroids_core::{CamId, Pid};
 use rusqlite::Transaction;
 
 use super::fault::Fault;
-use super::ledger::{Part, camera_of, camid_of, decode_embedding, direction, read_parts};
+use super::ledger::{Part, PartId, camera_of, camid_of, decode_embedding, direction, read_parts};
 use super::read::revision;
 use crate::member::MemberId;
 use crate::precision::Precision;
@@ -108,19 +108,11 @@ impl Cache {
 
     /// All images that count.
     pub(super) fn images(&mut self, transaction: &Transaction<'_>) -> Result<&Images, Fault> {
-        if self.images.is_none() {
-            let rows = Rows::new(self.settings.dim, self.settings.metric(), self.precision);
-            let mut images = Images { rows, of_class: HashMap::new() };
-            let count: i64 = transaction.query_row(
-                "SELECT count(*) FROM member WHERE quarantined = 0",
-                [],
-                |r| r.get(0),
-            )?;
-            images.rows.reserve(count as usize);
-            images.load(transaction, &self.settings, None)?;
-            self.images = Some(images);
-        }
-        self.images.as_ref().ok_or_else(|| Fault::Damaged("no images".to_owned()))
+        let images = match self.images.take() {
+            Some(images) => images,
+            None => Images::all(transaction, &self.settings, self.precision)?,
+        };
+        Ok(self.images.insert(images))
     }
 
     fn load_centroids(&mut self, transaction: &Transaction<'_>) -> Result<(), Fault> {
@@ -167,13 +159,7 @@ impl Cache {
 
 impl Without {
     /// A class that has images of the camera.
-    fn put(
-        &mut self,
-        settings: &Settings,
-        camera: CamId,
-        pid: Pid,
-        parts: &[(super::ledger::PartId, Part)],
-    ) {
+    fn put(&mut self, settings: &Settings, camera: CamId, pid: Pid, parts: &[(PartId, Part)]) {
         self.classes.insert(pid);
         if let Some(mean) = mean_without(settings.dim, parts, Some(camera)) {
             let (direction, norm) = direction(&mean);
@@ -184,6 +170,20 @@ impl Without {
 }
 
 impl Images {
+    fn all(
+        transaction: &Transaction<'_>,
+        settings: &Settings,
+        precision: Precision,
+    ) -> Result<Self, Fault> {
+        let rows = Rows::new(settings.dim, settings.metric(), precision);
+        let mut images = Self { rows, of_class: HashMap::new() };
+        let sql = "SELECT count(*) FROM member WHERE quarantined = 0";
+        let count: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
+        images.rows.reserve(count as usize);
+        images.load(transaction, settings, None)?;
+        Ok(images)
+    }
+
     /// The images of a class, or of all.
     fn load(
         &mut self,
@@ -215,7 +215,7 @@ impl Images {
 /// The mean of a class's images that are not from a camera; `None` if there is none.
 pub(super) fn mean_without(
     dim: usize,
-    parts: &[(super::ledger::PartId, Part)],
+    parts: &[(PartId, Part)],
     camera: Option<CamId>,
 ) -> Option<Vec<f64>> {
     let mut rest = Part::empty(dim);

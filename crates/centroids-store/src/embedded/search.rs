@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use centroids_core::{CamId, Pid, Unit};
+use centroids_core::{Pid, Unit};
 use rusqlite::{Transaction, params_from_iter, types};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use super::ledger::{Contribution, Part, camid_of, decode_embedding, read_parts};
 use super::read::name_of;
 use crate::error::Error;
 use crate::member::MemberId;
-use crate::question::{Answer, Example, Filter, Hit, SearchOptions};
+use crate::question::{Answer, Example, Hit, SearchOptions};
 use crate::scan::RowId;
 use crate::settings::Settings;
 
@@ -133,7 +133,7 @@ impl Exact<'_> {
     /// Exact distances to everything that passes the filter, read from the file: the centroid of an
     /// identity is then that of the images that pass.
     fn filtered(&self, queries: &[Vec<f64>]) -> Result<Vec<Vec<Found>>, Fault> {
-        let (sql, values) = filter_sql(&self.options.filter, self.options.without_camera);
+        let (sql, values) = counting_sql(self.options, None);
         let mut statement = self.transaction.prepare(&sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
         let mut found = vec![Vec::new(); queries.len()];
@@ -220,9 +220,7 @@ impl Exact<'_> {
     }
 
     fn nearest_member(&self, query: &[f64], pid: Pid) -> Result<Option<MemberId>, Fault> {
-        let (sql, mut values) = filter_sql(&self.options.filter, self.options.without_camera);
-        let sql = sql.replace("ORDER BY", "AND pid = ? ORDER BY");
-        values.push(pid.0.into());
+        let (sql, values) = counting_sql(self.options, Some(pid));
         let mut statement = self.transaction.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
         let mut nearest: Option<(f64, MemberId)> = None;
@@ -238,18 +236,22 @@ impl Exact<'_> {
     }
 }
 
-/// Members that count, pass the filter and are not of the camera, class by class.
-fn filter_sql(filter: &Filter, camera: Option<CamId>) -> (String, Vec<types::Value>) {
+/// Members that count in a search, of one class or class by class.
+fn counting_sql(options: &SearchOptions, of: Option<Pid>) -> (String, Vec<types::Value>) {
     let mut sql = "SELECT id, pid, key, time, weight, embedding FROM member
                    WHERE quarantined = 0"
         .to_owned();
     let mut values = Vec::new();
-    if let Some(camera) = camera {
-        sql.push_str(" AND camid <> ?");
-        values.push(camid_of(Some(camera)).into());
+    if let Some(pid) = of {
+        sql.push_str(" AND pid = ?");
+        values.push(pid.0.into());
     }
-    for (key, value) in filter.wanted() {
-        // `IS` also finds null; the type keeps the text "1" apart from the number and from true.
+    if options.without_camera.is_some() {
+        sql.push_str(" AND camid <> ?");
+        values.push(camid_of(options.without_camera).into());
+    }
+    for (key, value) in options.filter.wanted() {
+        // The type keeps the text "1" apart from the number and from true.
         let path: types::Value = format!("$.\"{key}\"").into();
         sql.push_str(" AND json_type(attributes, ?) IN ");
         values.push(path.clone());

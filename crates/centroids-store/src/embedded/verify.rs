@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Transaction;
 
+use super::cache::mean_without;
 use super::fault::Fault;
-use super::ledger::{Contribution, Ledger, Part, PartId, direction, sum_members};
+use super::ledger::{
+    Contribution, Ledger, Part, PartId, decode_embedding, direction, read_parts, sum_members,
+};
 use crate::gallery::Verification;
 use crate::precision::{Precision, decode_f64};
 use crate::settings::Settings;
@@ -175,7 +178,7 @@ fn sum_with_length(
     let mut length = 0.0;
     while let Some(row) = rows.next()? {
         let key: String = row.get(0)?;
-        let embedding = super::ledger::decode_embedding(settings, row, 3, &key)?;
+        let embedding = decode_embedding(settings, row, 3, &key)?;
         length +=
             Contribution::new(settings, embedding, row.get(2)?, (&key, row.get(1)?))?.length();
     }
@@ -218,10 +221,10 @@ fn follows(
     (vector, length): (&[f32], f64),
 ) -> bool {
     // A part that is unreadable was named already.
-    let Ok(parts) = super::ledger::read_parts(transaction, pid, settings.dim) else {
+    let Ok(parts) = read_parts(transaction, pid, settings.dim) else {
         return true;
     };
-    let Some(mean) = super::cache::mean_without(settings.dim, &parts, None) else {
+    let Some(mean) = mean_without(settings.dim, &parts, None) else {
         return false;
     };
     let (right, norm) = direction(&mean);

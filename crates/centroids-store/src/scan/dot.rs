@@ -13,7 +13,7 @@ pub(super) const LANES: usize = 8;
 pub(super) const PANEL_ROWS: usize = 64;
 
 /// Rows and queries of a register tile.
-const TILE: (usize, usize) = (4, 3);
+pub(super) const TILE: (usize, usize) = (4, 3);
 
 /// Dimensions that are summed at a time when there are several queries.
 const STRETCH: usize = 512;

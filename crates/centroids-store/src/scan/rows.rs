@@ -6,13 +6,13 @@ use centroids_core::{Distance, Metric, Pid};
 use rayon::prelude::*;
 
 use super::dot::PANEL_ROWS;
-use super::matrix::Matrix;
+use super::matrix::{Matrix, Scratch};
 use super::nearest::Nearest;
 use crate::member::MemberId;
 use crate::precision::Precision;
 
 /// Queries whose scores are made together: what stays in a core's cache beside a panel.
-const QUERY_BLOCK: usize = 96;
+const QUERY_BLOCK: usize = 128;
 
 /// What a row is: an identity's centroid, or one of its images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,15 +127,14 @@ impl Rows {
                 block.iter().map(|query| Nearest::new(k, self.error(query))).collect()
             };
             let panels = self.len().div_ceil(PANEL_ROWS);
-            let scan = |(mut nearest, mut scores): (Vec<Nearest>, Vec<f32>), panel: usize| {
-                self.scan(panel, &padded, &mut scores, &mut nearest, (skip, &group));
-                (nearest, scores)
+            let scan = |(mut nearest, mut scratch): (Vec<Nearest>, Scratch), panel: usize| {
+                self.scan(panel, &padded, &mut scratch, &mut nearest, (skip, &group));
+                (nearest, scratch)
             };
-            let scores = || vec![0.0; block.len() * PANEL_ROWS];
             let merged = (0..panels)
                 .into_par_iter()
                 .with_min_len(8)
-                .fold(|| (none(), scores()), scan)
+                .fold(|| (none(), Scratch::new(block.len())), scan)
                 .map(|(nearest, _)| nearest)
                 .reduce(none, |a, b| a.into_iter().zip(b).map(|(a, b)| a.merge(b)).collect());
             let rows = merged.into_iter().map(|nearest| nearest.finish(group));
@@ -149,7 +148,7 @@ impl Rows {
         &self,
         panel: usize,
         queries: &[f32],
-        scores: &mut [f32],
+        scratch: &mut Scratch,
         nearest: &mut [Nearest],
         (skip, group): (&impl Fn(usize) -> bool, &impl Fn(usize) -> i64),
     ) {
@@ -158,8 +157,8 @@ impl Rows {
         if (first..first + rows).all(skip) {
             return;
         }
-        self.matrix.scores(first, rows, queries, scores);
-        for (scores, nearest) in scores.chunks_mut(PANEL_ROWS).zip(nearest) {
+        self.matrix.scores(first, rows, queries, scratch);
+        for (scores, nearest) in scratch.scores.chunks_mut(PANEL_ROWS).zip(nearest) {
             let scores = &mut scores[..rows];
             if !self.uniform {
                 for (score, &length) in scores.iter_mut().zip(&self.lengths[first..]) {

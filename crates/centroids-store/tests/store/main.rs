@@ -8,6 +8,9 @@ mod support;
 /// Any history of changes gives the gallery that its last members give.
 mod history;
 
+/// Parquet and embedding files.
+mod exchange;
+
 /// Search against the brute force of `centroids-core`.
 mod search;
 
