@@ -39,6 +39,16 @@ pub enum Error {
         reason: String,
     },
 
+    /// Built without Parquet.
+    #[error(
+        "{}: this build reads and writes no Parquet; build it with `--features parquet`, or use \
+         .safetensors", .path.display()
+    )]
+    NoParquet {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// There is no gallery.
     #[error("{}: there is no gallery; make one with `centroids index create`", .path.display())]
     Missing {

@@ -67,6 +67,10 @@ mod scan;
 
 mod embedded;
 
+#[cfg(feature = "parquet")]
+mod parquet_file;
+#[cfg(not(feature = "parquet"))]
+#[path = "no_parquet.rs"]
 mod parquet_file;
 
 pub use embedded::{EmbeddedGallery, OpenOptions};

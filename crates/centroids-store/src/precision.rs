@@ -1,6 +1,7 @@
 //! Vectors as bytes, and the two widths of a number in them.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt as _;
 use serde::{Deserialize, Serialize};
 
 /// Width of the numbers of a vector.
@@ -27,7 +28,7 @@ impl Precision {
     pub(crate) fn encode(self, vector: &[f32]) -> Vec<u8> {
         match self {
             Self::F32 => vector.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::F16 => vector.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect(),
+            Self::F16 => narrow(vector).iter().flat_map(|value| value.to_le_bytes()).collect(),
         }
     }
 
@@ -39,11 +40,26 @@ impl Precision {
         let vector: Vec<f32> = match self {
             Self::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
             Self::F16 => {
-                bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect()
+                let narrow = bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b));
+                narrow.collect::<Vec<_>>().to_f32_vec()
             }
         };
-        vector.iter().all(|value| value.is_finite()).then_some(vector)
+        all_finite(&vector).then_some(vector)
     }
+}
+
+/// Whether every number is finite, without a branch per number.
+fn all_finite(vector: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    let largest = vector.iter().fold(0, |most: u32, value| most.max(value.to_bits() & EXPONENT));
+    largest < EXPONENT
+}
+
+/// The nearest numbers of 16 bits.
+pub(crate) fn narrow(vector: &[f32]) -> Vec<f16> {
+    let mut narrow = vec![f16::ZERO; vector.len()];
+    narrow.convert_from_f32_slice(vector);
+    narrow
 }
 
 /// Sums as bytes, little-endian.
@@ -75,6 +91,9 @@ mod tests {
         }
         let too_large = Precision::F16.encode(&[1e6]);
         assert_eq!(Precision::F16.decode(&too_large, 1), None);
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(all_finite(&[0.0, -1.0, f32::MAX]) && !all_finite(&[0.0, bad, 1.0]));
+        }
         assert_eq!(decode_f64(&encode_f64(&[0.1, 2.0]), 2).unwrap(), [0.1, 2.0]);
         assert_eq!(decode_f64(&encode_f64(&[f64::NAN]), 1), None);
     }

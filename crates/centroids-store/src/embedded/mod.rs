@@ -3,8 +3,8 @@
 //! # Durability
 //! The file is in WAL mode with `synchronous = FULL`: the log is flushed to the disk before a call
 //! returns, so what was acknowledged survives a crash of the process, of the system and a loss of
-//! power. (`NORMAL` would lose the last commits with the power, and is four times as fast only where
-//! the disk lies about flushing.) Each call is one transaction.
+//! power; `NORMAL` would flush later and lose the last commits with the power. Each call is one
+//! transaction.
 //!
 //! # Processes
 //! Any number of processes read while one writes. A second writer waits its turn

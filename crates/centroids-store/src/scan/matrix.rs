@@ -5,7 +5,7 @@ use half::slice::HalfFloatSliceExt as _;
 
 use super::aligned::Aligned;
 use super::dot::{LANES, PANEL_ROWS, Panel, TILE, panel_scores};
-use crate::precision::Precision;
+use crate::precision::{Precision, narrow};
 
 /// `[len, stride]` in one of two widths; what is beyond `dim` is zero.
 pub(super) struct Matrix {
@@ -49,8 +49,6 @@ impl Matrix {
                 numbers.extend_from_slice(padding);
             }
             Numbers::F16(numbers) => {
-                let narrow =
-                    |row: &[f32]| row.iter().map(|&v| f16::from_f32(v)).collect::<Vec<_>>();
                 numbers.extend_from_slice(&narrow(row));
                 numbers.extend_from_slice(&narrow(padding));
             }

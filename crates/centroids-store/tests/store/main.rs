@@ -9,6 +9,7 @@ mod support;
 mod history;
 
 /// Parquet and embedding files.
+#[cfg(feature = "parquet")]
 mod exchange;
 
 /// Search against the brute force of `centroids-core`.
