@@ -7,6 +7,7 @@ mod demo;
 mod embed;
 mod evaluate;
 mod export;
+mod index;
 mod prepare;
 mod search;
 mod shared;
@@ -22,6 +23,12 @@ pub(crate) use demo::{DemoArgs, DemoOptions};
 pub(crate) use embed::{EmbedArgs, PidFrom};
 pub(crate) use evaluate::EvaluateArgs;
 pub(crate) use export::{ExportArgs, ExportCommand, OnnxArgs};
+pub(crate) use index::{
+    AddIndexArgs, CommonArgs, CompactIndexArgs, CreateIndexArgs, ExportIndexArgs, ImportIndexArgs,
+    IndexArgs, IndexCommand, InfoIndexArgs, KeptArgs, ListIndexArgs, MergeIndexArgs,
+    QuarantineIndexArgs, RelabelIndexArgs, RemoveIndexArgs, TimeChoice, VerifyIndexArgs, WhichArgs,
+    Width,
+};
 pub(crate) use prepare::{
     DeepfashionArgs, JpgArgs, PrepareArgs, PrepareCommand, SizeArgs, Street2shopArgs, WorkArgs,
 };
@@ -51,6 +58,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Train(TrainArgs),
     Embed(EmbedArgs),
+    Index(IndexArgs),
     Search(SearchArgs),
     Evaluate(EvaluateArgs),
     Data(DataArgs),

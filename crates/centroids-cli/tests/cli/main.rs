@@ -29,6 +29,9 @@ mod migration;
 /// Help and completions.
 mod help;
 
+/// `index`, and `search --store`.
+mod index;
+
 /// `embed` and `search` as the reference's create_embeddings and get_similar.
 mod inference;
 

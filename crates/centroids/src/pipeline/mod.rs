@@ -4,6 +4,7 @@ mod convert;
 mod embed;
 mod embedding_speed;
 mod evaluate;
+mod gallery;
 mod model_file;
 mod performance;
 mod rank_page;
@@ -16,6 +17,10 @@ pub use convert::{Converted, Names, convert_weights};
 pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
 pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};
+pub use gallery::{
+    AddReport, Addition, TimeFrom, add_embeddings, add_images, add_parquet, check_gallery_model,
+    gallery_settings,
+};
 pub use model_file::{ModelFile, open_model, weights_file};
 pub use performance::{TrainingSpeed, WARM_UP_STEPS, measure_training};
 pub use rank_pictures::{RankPictureOptions, RankPictures, picture_rankings, write_rank_pictures};
