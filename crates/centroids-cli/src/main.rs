@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let result = prepare().and_then(|()| match command {
         Command::Train(arguments) => commands::train::run(arguments, &output),
         Command::Embed(arguments) => commands::embed::run(arguments, &output),
+        Command::Index(arguments) => commands::index::run(arguments, &output),
         Command::Search(arguments) => commands::search::run(arguments, &output),
         Command::Evaluate(arguments) => commands::evaluate::run(*arguments, &output),
         Command::Gallery(arguments) => commands::gallery::run(arguments, &output),

@@ -10,6 +10,7 @@ use centroids::model::Backbone;
 use centroids::pipeline::Names;
 use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser};
 use clap::{Arg, Command};
+use serde_json::Value;
 
 /// One value, or `all`.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +123,16 @@ impl TypedValueParser for LayoutParser {
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         Some(Box::new(Layout::ALL.iter().map(|layout| PossibleValue::new(layout.name()))))
     }
+}
+
+/// `KEY=VALUE`, the value a number, `true`, `false` or `null` if it reads as one, else a text;
+/// quotation marks make a text of anything.
+pub(crate) fn attribute(text: &str) -> Result<(String, Value), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty() && !key.contains('"'));
+    let (key, value) = pair.ok_or("an attribute is KEY=VALUE, without quotation marks in KEY")?;
+    let plain = |value: &Value| !value.is_array() && !value.is_object();
+    let parsed = serde_json::from_str(value).ok().filter(plain);
+    Ok((key.to_owned(), parsed.unwrap_or_else(|| value.into())))
 }
 
 fn parsed<T>(

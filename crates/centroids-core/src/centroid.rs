@@ -25,7 +25,7 @@ named_enum!(CentroidOf, "kind of centroid", { Raw => "raw", Unit => "unit" });
 
 impl CentroidOf {
     /// What an embedding is multiplied by before it is averaged.
-    fn weight(self, row: &[f32]) -> f64 {
+    pub fn weight(self, row: &[f32]) -> f64 {
         match self {
             Self::Raw => 1.0,
             Self::Unit => unit_scale(row),

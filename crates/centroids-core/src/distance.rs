@@ -30,8 +30,9 @@ impl Distance {
         }
     }
 
-    /// The same for vectors in `f64`, which for [`Cosine`](Self::Cosine) must have length 1 or 0.
-    pub(crate) fn between_prepared(self, a: &[f64], b: &[f64]) -> f64 {
+    /// The same for vectors in `f64`, which for [`Cosine`](Self::Cosine) must have length 1 or 0, as
+    /// [`Metric::prepare`](crate::Metric::prepare) makes them.
+    pub fn between_prepared(self, a: &[f64], b: &[f64]) -> f64 {
         match self {
             Self::SquaredEuclidean => squared_euclidean(a, b),
             Self::Cosine => cosine_from_dot(dot(a, b)),

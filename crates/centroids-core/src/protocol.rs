@@ -99,16 +99,16 @@ impl Default for Metric {
 }
 
 impl Metric {
-    /// Makes a vector ready for [`Distance::between_prepared`].
-    pub(crate) fn prepare(&self, vector: &mut [f64]) {
+    /// Makes a vector, `[dim]`, ready for [`Distance::between_prepared`].
+    pub fn prepare(&self, vector: &mut [f64]) {
         if self.normalize || self.distance == Distance::Cosine {
             let scale = unit_scale(vector);
             vector.iter_mut().for_each(|value| *value *= scale);
         }
     }
 
-    /// A row of embeddings, ready for [`Distance::between_prepared`].
-    pub(crate) fn prepared(&self, row: &[f32]) -> Vec<f64> {
+    /// A row of embeddings, `[dim]`, ready for [`Distance::between_prepared`].
+    pub fn prepared(&self, row: &[f32]) -> Vec<f64> {
         let mut vector: Vec<f64> = row.iter().copied().map(f64::from).collect();
         self.prepare(&mut vector);
         vector

@@ -136,6 +136,9 @@ pub enum Error {
     /// Images or datasets.
     #[error(transparent)]
     Data(#[from] centroids_data::Error),
+    /// A durable gallery.
+    #[error(transparent)]
+    Store(#[from] centroids_store::Error),
     /// Model or training.
     #[error(transparent)]
     Model(#[from] centroids_model::Error),

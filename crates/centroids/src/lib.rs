@@ -3,7 +3,8 @@
 //! An [`Experiment`] says what to train on and how. [`train`] turns it into a run folder
 //! ([`RunDir`]), [`open_model`] opens the run's model, [`embed_records`] makes embeddings of images,
 //! [`evaluate_all`] measures them, [`search_images`] searches with them. The crates underneath are
-//! re-exported: [`core`] (maths), [`data`] (images), [`model`] (tensors).
+//! re-exported: [`core`] (maths), [`data`] (images), [`model`] (tensors), [`store`] (the gallery that
+//! survives).
 
 mod config;
 mod error;
@@ -16,6 +17,7 @@ mod run_log;
 pub use centroids_core as core;
 pub use centroids_data as data;
 pub use centroids_model as model;
+pub use centroids_store as store;
 pub use config::{
     DataloaderSection, DatasetSection, Experiment, InputSection, ModelSection, Monitor,
     SolverSection, TestSection,

@@ -9,6 +9,7 @@ mod embed;
 mod evaluate;
 mod export;
 mod gallery;
+mod index;
 mod prepare;
 mod refine;
 mod search;
@@ -28,6 +29,12 @@ pub(crate) use embed::{EmbedArgs, PidFrom};
 pub(crate) use evaluate::EvaluateArgs;
 pub(crate) use export::{ExportArgs, ExportCommand, OnnxArgs};
 pub(crate) use gallery::{DoctorArgs, GalleryArgs, GalleryCommand};
+pub(crate) use index::{
+    AddIndexArgs, CommonArgs, CompactIndexArgs, CreateIndexArgs, ExportIndexArgs, ImportIndexArgs,
+    IndexArgs, IndexCommand, InfoIndexArgs, KeptArgs, ListIndexArgs, MergeIndexArgs,
+    QuarantineIndexArgs, RelabelIndexArgs, RemoveIndexArgs, TimeChoice, VerifyIndexArgs, WhichArgs,
+    Width,
+};
 pub(crate) use prepare::{
     DeepfashionArgs, JpgArgs, PrepareArgs, PrepareCommand, SizeArgs, Street2shopArgs, WorkArgs,
 };
@@ -59,6 +66,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Train(TrainArgs),
     Embed(EmbedArgs),
+    Index(IndexArgs),
     Search(SearchArgs),
     Evaluate(Box<EvaluateArgs>),
     Gallery(GalleryArgs),

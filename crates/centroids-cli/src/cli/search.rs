@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use centroids::core::Unit;
 use clap::Args;
 
-use super::MetricArgs;
+use serde_json::Value;
+
+use super::{MetricArgs, Width};
 use crate::values;
 
 /// Find the images or identities nearest to pictures
@@ -24,13 +26,23 @@ use crate::values;
 ///   centroids search --gallery gallery.safetensors --image a.jpg b.jpg -k 5 --unit nearest --json
 ///   centroids search --gallery_data out/ --model runs/shop --image queries/ --topk 100 --out found/
 ///   centroids search --gallery gallery.safetensors --query query.safetensors --topk 0 --out all.json
+///   centroids search --store shop.gallery --image photo.jpg --where shop=north --threshold 0.9
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct SearchArgs {
     /// Embedding file to search in (.safetensors, .npy), or a folder with embeddings.npy and
     /// paths.npy.
-    #[arg(long, alias = "gallery_data", alias = "gallery-data", value_name = "FILE|DIR")]
-    pub(crate) gallery: PathBuf,
+    #[arg(
+        long,
+        alias = "gallery_data",
+        alias = "gallery-data",
+        value_name = "FILE|DIR",
+        required_unless_present = "store"
+    )]
+    pub(crate) gallery: Option<PathBuf>,
+    /// Gallery of `centroids index` to search in instead.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["gallery", "out"])]
+    pub(crate) store: Option<PathBuf>,
     /// Pictures to look for: files, folders, lists (.txt, a path per line).
     #[arg(long, required_unless_present = "query", num_args = 1.., value_name = "IMAGE")]
     pub(crate) image: Vec<PathBuf>,
@@ -54,8 +66,19 @@ pub(crate) struct SearchArgs {
     pub(crate) unit: Option<Unit>,
     /// Say how sure each query's first hit is, and which queries are unknown: a file that `centroids
     /// calibrate` wrote for the same model, unit and metric.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "store")]
     pub(crate) calibration: Option<PathBuf>,
+    /// With --store: only images with this attribute count, in centroids too; may be given several
+    /// times.
+    #[arg(long = "where", value_name = "KEY=VALUE", requires = "store",
+        value_parser = values::attribute)]
+    pub(crate) filter: Vec<(String, Value)>,
+    /// With --store: say `unknown` where the nearest is farther than this.
+    #[arg(long, value_name = "DISTANCE", requires = "store")]
+    pub(crate) threshold: Option<f64>,
+    /// With --store: width of the numbers in memory; results are the same.
+    #[arg(long, value_name = "WIDTH", default_value = "f32", requires = "store")]
+    pub(crate) rows: Width,
     /// Write the results: a .json file, or a folder for all files.
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) out: Option<PathBuf>,

@@ -12,15 +12,17 @@ use centroids::model::{EmbedOptions, parse_device};
 use centroids::pipeline::{Embedding, Images, ModelFile, embed_records, images_of, open_model};
 use serde_json::json;
 
-use crate::cli::{EmbedArgs, PidFrom};
+use crate::cli::{EmbedArgs, LayoutArgs, PidFrom};
 use crate::out_path::{check_out, folder_of};
 use crate::output::{Output, text};
 use crate::progress::Counter;
 
 pub(crate) fn run(arguments: EmbedArgs, output: &Output) -> anyhow::Result<ExitCode> {
     let out = vectors_out(&arguments.out)?;
-    let rule = pid_rule(&arguments)?;
-    let mut images = gather(&arguments, output)?;
+    let EmbedArgs { pid_from, pid_pattern, .. } = &arguments;
+    let naming = Naming { pid_from: *pid_from, pid_pattern: pid_pattern.as_deref() };
+    let rule = naming.rule()?;
+    let mut images = gather(&arguments.inputs, &arguments.layout, arguments.split, output)?;
     if let Some(rule) = rule {
         images.pid_names = rule.apply(&mut images.records)?;
     }
@@ -56,14 +58,22 @@ fn vectors_out(out: &Path) -> anyhow::Result<PathBuf> {
     Ok(out.join(NPY_NAME))
 }
 
-fn pid_rule(arguments: &EmbedArgs) -> anyhow::Result<Option<PidRule>> {
-    if let Some(pattern) = &arguments.pid_pattern {
-        return Ok(Some(PidRule::pattern(pattern)?));
+/// What names an image's identity, as typed.
+pub(crate) struct Naming<'a> {
+    pub(crate) pid_from: Option<PidFrom>,
+    pub(crate) pid_pattern: Option<&'a str>,
+}
+
+impl Naming<'_> {
+    pub(crate) fn rule(&self) -> anyhow::Result<Option<PidRule>> {
+        if let Some(pattern) = self.pid_pattern {
+            return Ok(Some(PidRule::pattern(pattern)?));
+        }
+        Ok(self.pid_from.map(|from| match from {
+            PidFrom::Folder => PidRule::folder(),
+            PidFrom::Image => PidRule::path(),
+        }))
     }
-    Ok(arguments.pid_from.map(|from| match from {
-        PidFrom::Folder => PidRule::folder(),
-        PidFrom::Image => PidRule::path(),
-    }))
 }
 
 /// Of centroids a pair of `.npy` files holds the identities in place of paths, as the reference's.
@@ -139,11 +149,16 @@ fn warn_of_unreadable(embedding: &Embedding, output: &Output) {
 
 /// The images of all inputs. Numbered identities keep their numbers; as soon as one input names its
 /// identities, all are numbered anew by name (a number being its own name). Junk stays junk.
-fn gather(arguments: &EmbedArgs, output: &Output) -> anyhow::Result<Images> {
-    let pattern = arguments.layout.camera_pattern.as_deref();
-    let of = |input: &PathBuf| images_of(input, arguments.layout.layout, arguments.split, pattern);
-    let mut sets = arguments.inputs.iter().map(of).collect::<Result<Vec<_>, _>>()?;
-    for (set, input) in sets.iter().zip(&arguments.inputs) {
+pub(crate) fn gather(
+    inputs: &[PathBuf],
+    layout: &LayoutArgs,
+    split: Option<Split>,
+    output: &Output,
+) -> anyhow::Result<Images> {
+    let pattern = layout.camera_pattern.as_deref();
+    let of = |input: &PathBuf| images_of(input, layout.layout, split, pattern);
+    let mut sets = inputs.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    for (set, input) in sets.iter().zip(inputs) {
         warn_of_left_out(set, input, output);
     }
     if sets.len() == 1 {

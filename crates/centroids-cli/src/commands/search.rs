@@ -20,16 +20,20 @@ use crate::output::{Output, text};
 use crate::progress::Counter;
 
 pub(crate) fn run(arguments: SearchArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    if let Some(store) = &arguments.store {
+        return super::search_store::run(store, &arguments, output);
+    }
     check_out(arguments.out.as_deref())?;
     let calibration = arguments.calibration.as_deref().map(read_calibration).transpose()?;
-    let gallery = Embeddings::load(&arguments.gallery)?;
-    let (query, metric) = queries(&arguments, &gallery, output)?;
+    let file = arguments.gallery.as_deref().unwrap_or(Path::new(""));
+    let gallery = Embeddings::load(file)?;
+    let (query, metric) = queries(&arguments, (file, &gallery), output)?;
     let mut metric = arguments.metric.over(metric);
     metric.normalize |= arguments.normalize_features;
     let options = SearchOptions {
         k: if arguments.k == 0 { usize::MAX } else { arguments.k as usize },
         camera: arguments.camera.map(CamId),
-        unit: arguments.unit.unwrap_or_else(|| default_unit(&arguments.gallery)),
+        unit: arguments.unit.unwrap_or_else(|| default_unit(file)),
         metric,
     };
     if let Some(calibration) = &calibration {
@@ -62,7 +66,7 @@ fn default_unit(gallery: &Path) -> Unit {
 /// What to look for, and how its model compares.
 fn queries(
     arguments: &SearchArgs,
-    gallery: &Embeddings,
+    (gallery_file, gallery): (&Path, &Embeddings),
     output: &Output,
 ) -> anyhow::Result<(Embeddings, Metric)> {
     if let Some(file) = &arguments.query {
@@ -72,24 +76,30 @@ fn queries(
             ours.is_empty() || theirs.is_empty() || ours == theirs,
             "{} was embedded with {ours}, {} with {theirs}; embed both with one model",
             file.display(),
-            arguments.gallery.display()
+            gallery_file.display()
         );
         return Ok((query, Metric::default()));
     }
+    let pictures = pictures(arguments, output)?;
+    let device = parse_device(&arguments.device)?;
+    let model = open_model(&model_path(arguments, (gallery_file, gallery))?, &device)?;
+    output.detail(format!("model: {} ({})", model.path.display(), model.embedder.fingerprint()));
+    check_model(&model, gallery_file, gallery)?;
+    let mut counter = Counter::new(output, "embedding", pictures.len());
+    let query = embed_queries(&model, &pictures, &mut |done| counter.at(done));
+    counter.finish();
+    Ok((query?, model.experiment.metric()?))
+}
+
+/// The pictures of all inputs.
+pub(super) fn pictures(arguments: &SearchArgs, output: &Output) -> anyhow::Result<Vec<PathBuf>> {
     let mut pictures = Vec::new();
     for input in &arguments.image {
         let images = images_of(input, None, None, None)?;
         warn_of_left_out(&images, input, output);
         pictures.extend(images.records.into_iter().map(|record| record.path));
     }
-    let device = parse_device(&arguments.device)?;
-    let model = open_model(&model_path(arguments, gallery)?, &device)?;
-    output.detail(format!("model: {} ({})", model.path.display(), model.embedder.fingerprint()));
-    check_model(&model, &arguments.gallery, gallery)?;
-    let mut counter = Counter::new(output, "embedding", pictures.len());
-    let query = embed_queries(&model, &pictures, &mut |done| counter.at(done));
-    counter.finish();
-    Ok((query?, model.experiment.metric()?))
+    Ok(pictures)
 }
 
 fn is_json(out: &Path) -> bool {
@@ -121,11 +131,14 @@ fn write(
     Ok(write_results(query, results, gallery, metric, out)?)
 }
 
-fn model_path(arguments: &SearchArgs, gallery: &Embeddings) -> anyhow::Result<PathBuf> {
+fn model_path(
+    arguments: &SearchArgs,
+    (file, gallery): (&Path, &Embeddings),
+) -> anyhow::Result<PathBuf> {
     if let Some(path) = &arguments.model {
         return Ok(path.clone());
     }
-    let file = arguments.gallery.display();
+    let file = file.display();
     match gallery.model_path() {
         "" => bail!("{file} does not say where its model is; give it with --model"),
         path if !Path::new(path).exists() => {

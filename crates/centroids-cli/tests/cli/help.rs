@@ -1,11 +1,25 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 25] = [
+const COMMANDS: [(&[&str], &str); 39] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
     (&["search"], "centroids search --gallery gallery.safetensors"),
+    (&["index"], "centroids index create shop.gallery"),
+    (&["index", "create"], "centroids index create shop.gallery --model runs/"),
+    (&["index", "add"], "centroids index add shop.gallery products/"),
+    (&["index", "import"], "centroids index import shop.gallery members.parquet"),
+    (&["index", "remove"], "centroids index remove shop.gallery --class"),
+    (&["index", "relabel"], "centroids index relabel shop.gallery --id"),
+    (&["index", "merge"], "centroids index merge shop.gallery --class"),
+    (&["index", "quarantine"], "centroids index quarantine shop.gallery"),
+    (&["index", "release"], "count them again (release)"),
+    (&["index", "list"], "centroids index list shop.gallery"),
+    (&["index", "info"], "centroids index info shop.gallery"),
+    (&["index", "verify"], "centroids index verify shop.gallery --repair"),
+    (&["index", "export"], "centroids index export shop.gallery --out"),
+    (&["index", "compact"], "centroids index compact shop.gallery"),
     (&["evaluate"], "centroids evaluate --run runs/"),
     (&["gallery"], "find what is wrong with it"),
     (&["gallery", "doctor"], "centroids gallery doctor gallery.safetensors"),

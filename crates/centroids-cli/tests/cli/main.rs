@@ -36,6 +36,9 @@ mod mixed_precision;
 /// Help and completions.
 mod help;
 
+/// `index`, and `search --store`.
+mod index;
+
 /// `embed` and `search` as the reference's create_embeddings and get_similar.
 mod inference;
 

@@ -9,6 +9,7 @@ mod embed;
 mod embedding_speed;
 mod evaluate;
 mod evaluation_page;
+mod gallery;
 mod html;
 mod model_file;
 mod performance;
@@ -26,6 +27,10 @@ pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
 pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};
 pub use evaluation_page::{EvaluationPage, write_evaluation_page};
+pub use gallery::{
+    AddReport, Addition, TimeFrom, add_embeddings, add_images, add_parquet, check_gallery_model,
+    gallery_settings,
+};
 pub use model_file::{ModelFile, open_model, weights_file};
 pub use performance::{TrainingSpeed, WARM_UP_STEPS, measure_training};
 pub use rank_pictures::{RankPictureOptions, RankPictures, picture_rankings, write_rank_pictures};

@@ -1,0 +1,52 @@
+//! `centroids index`
+
+mod add;
+mod create;
+mod edit;
+mod show;
+mod transfer;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use centroids::core::Pid;
+use centroids::store::{ClassRef, EmbeddedGallery, Gallery, OpenOptions};
+
+use crate::cli::{IndexArgs, IndexCommand};
+use crate::output::Output;
+
+pub(crate) use add::model_path;
+
+pub(crate) fn run(arguments: IndexArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        IndexCommand::Create(arguments) => create::run(&arguments, output)?,
+        IndexCommand::Add(arguments) => add::run(&arguments, output)?,
+        IndexCommand::Import(arguments) => transfer::import(&arguments, output)?,
+        IndexCommand::Remove(arguments) => edit::remove(&arguments, output)?,
+        IndexCommand::Relabel(arguments) => edit::relabel(&arguments, output)?,
+        IndexCommand::Merge(arguments) => edit::merge(&arguments, output)?,
+        IndexCommand::Quarantine(arguments) => edit::quarantine(&arguments, true, output)?,
+        IndexCommand::Release(arguments) => edit::quarantine(&arguments, false, output)?,
+        IndexCommand::List(arguments) => show::list(&arguments, output)?,
+        IndexCommand::Info(arguments) => show::info(&arguments, output)?,
+        IndexCommand::Verify(arguments) => return show::verify(&arguments, output),
+        IndexCommand::Export(arguments) => transfer::export(&arguments, output)?,
+        IndexCommand::Compact(arguments) => edit::compact(&arguments, output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn open(file: &Path) -> anyhow::Result<EmbeddedGallery> {
+    Ok(EmbeddedGallery::open(file, OpenOptions::default())?)
+}
+
+/// The class that a text means: a name, or else the pid of a class that may have a name.
+fn class(gallery: &EmbeddedGallery, text: &str) -> anyhow::Result<ClassRef> {
+    let named = ClassRef::Name(text.to_owned());
+    if let Ok(pid) = text.parse::<i64>()
+        && gallery.find_class(&named)?.is_none()
+    {
+        return Ok(ClassRef::Pid(Pid(pid)));
+    }
+    Ok(named)
+}

@@ -1,0 +1,39 @@
+//! All members as embeddings, the form other programs read.
+
+use centroids_core::{CamId, Embeddings, Pid};
+
+use super::EmbeddedGallery;
+use super::ledger::{camera_of, decode_embedding};
+use super::read::names;
+use crate::error::Error;
+
+impl EmbeddedGallery {
+    /// The members that count, ascending by id, with everything an embedding file can hold: times,
+    /// weights, hashes, attributes and what is quarantined are not in it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn to_embeddings(&self) -> Result<Embeddings, Error> {
+        let settings = &self.settings;
+        let (mut values, mut pids, mut cameras, mut keys) = (vec![], vec![], vec![], vec![]);
+        let names = self.read(|transaction, _| {
+            let sql =
+                "SELECT key, pid, camid, embedding FROM member WHERE quarantined = 0 ORDER BY id";
+            let mut statement = transaction.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let key: String = row.get(0)?;
+                values.extend(decode_embedding(settings, row, 3, &key)?);
+                pids.push(Pid(row.get(1)?));
+                cameras.push(camera_of(row.get(2)?));
+                keys.push(key);
+            }
+            names(transaction)
+        })?;
+        let cameras: Vec<Option<CamId>> = cameras;
+        Ok(Embeddings::new(settings.dim, values, pids, cameras, keys)?
+            .with_model(settings.model.clone())
+            .with_model_path(settings.model_path.clone())
+            .with_pid_names(names))
+    }
+}

@@ -1,0 +1,309 @@
+//! What one transaction changes of the sums.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use centroids_core::CamId;
+use rusqlite::{OptionalExtension as _, Transaction, params};
+
+use super::fault::Fault;
+use crate::precision::{Precision, decode_f64, encode_f64};
+use crate::settings::Settings;
+
+/// Changes that are remembered for those who hold rows in memory.
+const CHANGES_KEPT: i64 = 1 << 16;
+
+/// How often old changes are looked for.
+const CHANGES_SIFTED: i64 = 1 << 10;
+
+/// An identity's images from one camera; −1 is an unknown one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PartId {
+    pub(super) pid: i64,
+    pub(super) camid: i64,
+}
+
+/// Of the members that count: their number, the sum of their weights, the sum of weight × embedding.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Part {
+    pub(super) members: i64,
+    pub(super) weight: f64,
+    pub(super) sum: Vec<f64>,
+}
+
+impl Part {
+    pub(super) fn empty(dim: usize) -> Self {
+        Self { members: 0, weight: 0.0, sum: vec![0.0; dim] }
+    }
+
+    /// Adds (`sign` 1) or takes out (−1) an image.
+    pub(super) fn count(&mut self, image: &Contribution, sign: i8) {
+        let sign = f64::from(sign);
+        self.members += sign as i64;
+        self.weight += sign * image.weight;
+        let scale = sign * image.scale;
+        for (sum, &value) in self.sum.iter_mut().zip(&image.embedding) {
+            *sum += scale * f64::from(value);
+        }
+    }
+
+    /// Adds the images of another.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.members += other.members;
+        self.weight += other.weight;
+        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, other)| *sum += other);
+    }
+
+    /// The mean, `[dim]`; there must be an image.
+    pub(super) fn mean(&self) -> Vec<f64> {
+        self.sum.iter().map(|sum| sum / self.weight).collect()
+    }
+}
+
+/// An image's share in a sum.
+pub(super) struct Contribution {
+    pub(super) embedding: Vec<f32>,
+    /// In the sum of weights.
+    pub(super) weight: f64,
+    /// What the embedding is multiplied by.
+    pub(super) scale: f64,
+}
+
+impl Contribution {
+    /// # Errors
+    /// When the time does not fit the settings.
+    pub(super) fn new(
+        settings: &Settings,
+        embedding: Vec<f32>,
+        weight: f64,
+        (key, time): (&str, Option<f64>),
+    ) -> Result<Self, Fault> {
+        let weight = weight * settings.decay(key, time)?;
+        let scale = weight * settings.centroid_of.weight(&embedding);
+        Ok(Self { embedding, weight, scale })
+    }
+
+    /// Length of what it adds to a sum.
+    pub(super) fn length(&self) -> f64 {
+        let squares = self.embedding.iter().map(|&value| f64::from(value).powi(2));
+        self.scale * squares.sum::<f64>().sqrt()
+    }
+}
+
+/// The parts that a transaction touches. They are written when it is closed, together with the
+/// centroids that follow from them and the note of what changed.
+pub(super) struct Ledger<'a> {
+    pub(super) transaction: &'a Transaction<'a>,
+    pub(super) settings: &'a Settings,
+    parts: BTreeMap<PartId, Entry>,
+    /// Classes to look at besides those of the parts.
+    touched: BTreeSet<i64>,
+}
+
+struct Entry {
+    part: Part,
+    /// To be summed anew from its members.
+    stale: bool,
+}
+
+impl<'a> Ledger<'a> {
+    pub(super) fn new(transaction: &'a Transaction<'a>, settings: &'a Settings) -> Self {
+        Self { transaction, settings, parts: BTreeMap::new(), touched: BTreeSet::new() }
+    }
+
+    /// An image counts from now on.
+    pub(super) fn add(&mut self, id: PartId, image: &Contribution) -> Result<(), Fault> {
+        self.entry(id)?.part.count(image, 1);
+        Ok(())
+    }
+
+    /// An image counts no more. Where little is left of a sum, so are its digits: it is then made
+    /// anew from the members, which keeps the error of every sum near that of a single rounding.
+    pub(super) fn remove(&mut self, id: PartId, image: &Contribution) -> Result<(), Fault> {
+        let entry = self.entry(id)?;
+        entry.part.count(image, -1);
+        let left = entry.part.sum.iter().map(|sum| sum * sum).sum::<f64>().sqrt();
+        entry.stale |= image.length() >= left || entry.part.weight <= image.weight;
+        Ok(())
+    }
+
+    /// The sum of a part is not to be trusted.
+    pub(super) fn distrust(&mut self, id: PartId) -> Result<(), Fault> {
+        // What is there may be unreadable, so it is not read.
+        let part = Part::empty(self.settings.dim);
+        self.parts.insert(id, Entry { part, stale: true });
+        Ok(())
+    }
+
+    /// Something of a class changed that is in no part.
+    pub(super) fn touch(&mut self, pid: i64) {
+        self.touched.insert(pid);
+    }
+
+    fn entry(&mut self, id: PartId) -> Result<&mut Entry, Fault> {
+        match self.parts.entry(id) {
+            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                let part = read_part(self.transaction, id, self.settings.dim)?;
+                let part = part.unwrap_or_else(|| Part::empty(self.settings.dim));
+                Ok(entry.insert(Entry { part, stale: false }))
+            }
+        }
+    }
+
+    /// Writes all that changed.
+    pub(super) fn close(self) -> Result<(), Fault> {
+        let Self { transaction, settings, parts, mut touched } = self;
+        for (id, Entry { part, stale }) in parts {
+            let part = if stale { sum_members(transaction, settings, id)? } else { part };
+            write_part(transaction, id, &part)?;
+            touched.insert(id.pid);
+        }
+        for pid in touched {
+            write_centroid(transaction, settings, pid)?;
+            drop_class_without_members(transaction, pid)?;
+            note_change(transaction, pid)?;
+        }
+        Ok(())
+    }
+}
+
+/// The part of a class and camera, if there is one.
+pub(super) fn read_part(
+    transaction: &Transaction<'_>,
+    id: PartId,
+    dim: usize,
+) -> Result<Option<Part>, Fault> {
+    let sql = "SELECT members, weight, sum FROM part WHERE pid = ?1 AND camid = ?2";
+    let row = transaction.prepare_cached(sql)?.query_row(params![id.pid, id.camid], |row| {
+        Ok((row.get(0)?, row.get(1)?, decode_f64(row.get_ref(2)?.as_blob()?, dim)))
+    });
+    row.optional()?.map(|(members, weight, sum)| part_of(id, members, weight, sum)).transpose()
+}
+
+/// All parts of a class, ascending by camera.
+pub(super) fn read_parts(
+    transaction: &Transaction<'_>,
+    pid: i64,
+    dim: usize,
+) -> Result<Vec<(PartId, Part)>, Fault> {
+    let sql = "SELECT camid, members, weight, sum FROM part WHERE pid = ?1 ORDER BY camid";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let mut rows = statement.query([pid])?;
+    let mut parts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = PartId { pid, camid: row.get(0)? };
+        let sum = decode_f64(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, dim);
+        parts.push((id, part_of(id, row.get(1)?, row.get(2)?, sum)?));
+    }
+    Ok(parts)
+}
+
+fn part_of(id: PartId, members: i64, weight: f64, sum: Option<Vec<f64>>) -> Result<Part, Fault> {
+    let PartId { pid, camid } = id;
+    let sum = sum.filter(|_| members > 0 && weight > 0.0 && weight.is_finite());
+    let sum = sum.ok_or_else(|| Fault::Damaged(format!("the sum of pid {pid}, camera {camid}")))?;
+    Ok(Part { members, weight, sum })
+}
+
+/// The sum of the members that count, which is what a part must be.
+pub(super) fn sum_members(
+    transaction: &Transaction<'_>,
+    settings: &Settings,
+    id: PartId,
+) -> Result<Part, Fault> {
+    let sql = "SELECT key, time, weight, embedding FROM member
+               WHERE pid = ?1 AND camid = ?2 AND quarantined = 0 ORDER BY id";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let mut rows = statement.query(params![id.pid, id.camid])?;
+    let mut part = Part::empty(settings.dim);
+    while let Some(row) = rows.next()? {
+        let key: String = row.get(0)?;
+        let embedding = decode_embedding(settings, row, 3, &key)?;
+        let image = Contribution::new(settings, embedding, row.get(2)?, (&key, row.get(1)?))?;
+        part.count(&image, 1);
+    }
+    Ok(part)
+}
+
+/// The vector in a column.
+pub(super) fn decode_embedding(
+    settings: &Settings,
+    row: &rusqlite::Row<'_>,
+    column: usize,
+    key: &str,
+) -> Result<Vec<f32>, Fault> {
+    let bytes = row.get_ref(column)?.as_blob().map_err(rusqlite::Error::from)?;
+    let vector = settings.precision.decode(bytes, settings.dim);
+    vector.ok_or_else(|| Fault::Damaged(format!("the embedding of {key}")))
+}
+
+fn write_part(transaction: &Transaction<'_>, id: PartId, part: &Part) -> Result<(), Fault> {
+    let PartId { pid, camid } = id;
+    if part.members <= 0 {
+        let sql = "DELETE FROM part WHERE pid = ?1 AND camid = ?2";
+        transaction.prepare_cached(sql)?.execute(params![pid, camid])?;
+        return Ok(());
+    }
+    let sql = "INSERT INTO part (pid, camid, members, weight, sum) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (pid, camid)
+               DO UPDATE SET members = excluded.members, weight = excluded.weight, sum = excluded.sum";
+    let sum = encode_f64(&part.sum);
+    let values = params![pid, camid, part.members, part.weight, sum];
+    transaction.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+/// What search holds of a class: the direction of its centroid.
+fn write_centroid(
+    transaction: &Transaction<'_>,
+    settings: &Settings,
+    pid: i64,
+) -> Result<(), Fault> {
+    let parts = read_parts(transaction, pid, settings.dim)?;
+    if parts.is_empty() {
+        transaction.prepare_cached("DELETE FROM centroid WHERE pid = ?1")?.execute([pid])?;
+        return Ok(());
+    }
+    let mut whole = Part::empty(settings.dim);
+    parts.iter().for_each(|(_, part)| whole.absorb(part));
+    let (direction, norm) = direction(&whole.mean());
+    let sql = "INSERT INTO centroid (pid, norm, direction) VALUES (?1, ?2, ?3)
+               ON CONFLICT (pid) DO UPDATE SET norm = excluded.norm, direction = excluded.direction";
+    let bytes = Precision::F32.encode(&direction);
+    transaction.prepare_cached(sql)?.execute(params![pid, norm, bytes])?;
+    Ok(())
+}
+
+/// A vector as length and direction; the direction of zero is zero.
+pub(super) fn direction(vector: &[f64]) -> (Vec<f32>, f64) {
+    let norm = vector.iter().map(|value| value * value).sum::<f64>().sqrt();
+    let divisor = if norm > 0.0 { norm } else { 1.0 };
+    (vector.iter().map(|value| (value / divisor) as f32).collect(), norm)
+}
+
+fn drop_class_without_members(transaction: &Transaction<'_>, pid: i64) -> Result<(), Fault> {
+    let sql = "DELETE FROM class WHERE pid = ?1
+               AND NOT EXISTS (SELECT 1 FROM member WHERE pid = ?1)";
+    transaction.prepare_cached(sql)?.execute([pid])?;
+    Ok(())
+}
+
+fn note_change(transaction: &Transaction<'_>, pid: i64) -> Result<(), Fault> {
+    transaction.prepare_cached("INSERT INTO change (pid) VALUES (?1)")?.execute([pid])?;
+    let revision = transaction.last_insert_rowid();
+    if revision % CHANGES_SIFTED == 0 {
+        let sql = "DELETE FROM change WHERE revision <= ?1";
+        transaction.prepare_cached(sql)?.execute([revision - CHANGES_KEPT])?;
+    }
+    Ok(())
+}
+
+/// A camera as it is kept.
+pub(super) fn camid_of(camid: Option<CamId>) -> i64 {
+    camid.map_or(-1, |camid| camid.0.into())
+}
+
+/// A camera as it was kept.
+pub(super) fn camera_of(camid: i64) -> Option<CamId> {
+    u32::try_from(camid).ok().map(CamId)
+}

@@ -1,0 +1,202 @@
+//! The trait behind which an engine keeps a gallery.
+
+use centroids_core::Pid;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
+use crate::question::{Answer, SearchOptions};
+use crate::settings::Settings;
+
+/// A gallery of images that come and go, with a centroid per identity.
+///
+/// Engines differ in where things lie and in what they can promise, so every operation takes a whole
+/// batch, may be repeated after a failure without doing anything twice, and returns only when what
+/// it did is as durable as the engine makes it. [`EmbeddedGallery`](crate::EmbeddedGallery) does each
+/// call entirely or not at all. A remote engine that cannot says so in its own documentation;
+/// [`verify`](Self::verify) finds and mends what it may leave half-done.
+pub trait Gallery: Send + Sync {
+    /// What was fixed when the gallery was made.
+    fn settings(&self) -> &Settings;
+
+    /// Adds members; what is there already stays as it is and is reported. In the order given, the
+    /// batch itself included: a second copy within it is already there.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`], [`Error::NotFinite`], [`Error::Member`] naming the key,
+    /// [`Error::Conflict`]: a key that is taken by another embedding; nothing is then added.
+    fn add(&self, members: &[NewMember], options: AddOptions) -> Result<Vec<Added>, Error>;
+
+    /// Which of these images are members, `[hashes.len()]`: what need not be embedded again.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn known(&self, hashes: &[ContentHash]) -> Result<Vec<Option<Known>>, Error>;
+
+    /// Takes members out; returns how many there were.
+    ///
+    /// # Errors
+    /// Of the engine. A selection of what is not there is none.
+    fn remove(&self, selection: &Selection) -> Result<usize, Error>;
+
+    /// Gives members another identity; returns how many changed it.
+    ///
+    /// # Errors
+    /// [`Error::JunkClass`], or of the engine.
+    fn relabel(&self, selection: &Selection, class: &ClassRef) -> Result<usize, Error>;
+
+    /// Makes one identity of several; returns how many members moved.
+    ///
+    /// # Errors
+    /// [`Error::JunkClass`], or of the engine.
+    fn merge(&self, classes: &[Pid], into: &ClassRef) -> Result<usize, Error> {
+        self.relabel(&Selection::Classes(classes.to_vec()), into)
+    }
+
+    /// Keeps members without counting them (`true`), or counts them again (`false`); returns how
+    /// many changed.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn quarantine(&self, selection: &Selection, quarantined: bool) -> Result<usize, Error>;
+
+    /// The first `limit` classes above `after`, ascending by pid.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn classes(&self, after: Option<Pid>, limit: usize) -> Result<Vec<ClassInfo>, Error>;
+
+    /// The first `limit` members above `after`, ascending by id; with `of`, of one identity.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn members(
+        &self,
+        of: Option<Pid>,
+        after: Option<MemberId>,
+        limit: usize,
+    ) -> Result<Vec<Member>, Error>;
+
+    /// The class a reference means here, if there is one.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn find_class(&self, class: &ClassRef) -> Result<Option<Pid>, Error>;
+
+    /// Whether a class has a name that is not its number.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn has_names(&self) -> Result<bool, Error>;
+
+    /// The nearest images or identities of each query, `[dim]` each.
+    ///
+    /// # Errors
+    /// [`Error::Dimension`], [`Error::NotFinite`].
+    fn search(&self, queries: &[&[f32]], options: &SearchOptions) -> Result<Vec<Answer>, Error>;
+
+    /// Counts.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn stats(&self) -> Result<Stats, Error>;
+
+    /// Compares every sum with its members, and with `repair` makes sums anew where they differ.
+    ///
+    /// # Errors
+    /// Of the engine. What is wrong with the gallery is in the result.
+    fn verify(&self, repair: bool) -> Result<Verification, Error>;
+}
+
+/// How [`Gallery::add`] treats what it meets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddOptions {
+    /// A key that is taken by another embedding.
+    pub on_conflict: OnConflict,
+}
+
+/// What to do with a key that is taken by another embedding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Add nothing of the batch.
+    #[default]
+    Refuse,
+    /// Put the new one in the place of the old.
+    Replace,
+}
+
+/// A member that an image is already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its number.
+    pub id: MemberId,
+    /// Its identity.
+    pub pid: Pid,
+}
+
+/// Which members are meant. What is not there is passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// By number.
+    Ids(Vec<MemberId>),
+    /// By path or external key.
+    Keys(Vec<String>),
+    /// All of these identities.
+    Classes(Vec<Pid>),
+}
+
+/// An identity.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassInfo {
+    /// Its number.
+    pub pid: Pid,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Images that count.
+    pub members: usize,
+    /// Images that are kept but do not count.
+    pub quarantined: usize,
+    /// Known cameras of the images that count.
+    pub cameras: usize,
+}
+
+/// Counts of a gallery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Identities, those whose images are all quarantined included.
+    pub classes: usize,
+    /// Images that count.
+    pub members: usize,
+    /// Images that are kept but do not count.
+    pub quarantined: usize,
+    /// Known cameras.
+    pub cameras: usize,
+    /// Sums, one per identity and camera.
+    pub parts: usize,
+    /// Bytes on the disk, where the engine knows them.
+    pub bytes: Option<u64>,
+    /// Grows with every change.
+    pub revision: i64,
+}
+
+/// What [`Gallery::verify`] found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Verification {
+    /// Members looked at.
+    pub members: usize,
+    /// Sums compared with their members.
+    pub parts: usize,
+    /// Largest difference of a sum from that of its members, relative to the sum of their lengths.
+    pub largest_difference: f64,
+    /// What is wrong, a line each.
+    pub problems: Vec<String>,
+    /// Classes whose sums were made anew.
+    pub repaired: usize,
+}
+
+impl Verification {
+    /// Whether nothing is wrong, or nothing any more.
+    pub fn sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}

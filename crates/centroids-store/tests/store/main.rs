@@ -1,0 +1,31 @@
+//! Galleries on a real disk.
+
+#![expect(clippy::unwrap_used, reason = "a failing helper is a failing test")]
+
+/// Shared makers of galleries and members.
+mod support;
+
+/// Any history of changes gives the gallery that its last members give.
+mod history;
+
+/// Parquet and embedding files.
+#[cfg(feature = "parquet")]
+mod exchange;
+
+/// Search against the brute force of `centroids-core`.
+mod search;
+
+/// What members may be, and what becomes of them.
+mod members;
+
+/// Processes killed while they write.
+mod durability;
+
+/// Several processes at once.
+mod processes;
+
+/// Files that are none, or no longer, and disks that do not take them.
+mod hostile;
+
+/// What verification finds and mends.
+mod verification;
