@@ -104,8 +104,22 @@ fn asked(report: &Value) -> [&str; 2] {
 fn in_the_agreed_form(report: &Value) {
     let mut keys: Vec<&String> = report.as_object().unwrap().keys().collect();
     keys.sort();
-    let agreed = ["cameras", "gallery_units", "mAP", "mINP", "preset", "rank", "skipped_queries"];
-    assert_eq!(keys, [&agreed[..], &["unit", "valid_queries"]].concat());
+    let agreed = [
+        "cameras",
+        "gallery_units",
+        "mAP",
+        "mINP",
+        "map_at_r",
+        "precision",
+        "preset",
+        "r_precision",
+        "rank",
+        "recall",
+        "skipped_queries",
+        "unit",
+        "valid_queries",
+    ];
+    assert_eq!(keys, agreed);
     let fractions = |values: &[&Value]| {
         values.iter().all(|value| (0.0..=1.0).contains(&value.as_f64().unwrap()))
     };
