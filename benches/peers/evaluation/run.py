@@ -89,7 +89,8 @@ def report(options, runs):
         print(f"{options.size}, median of {options.repeats}: mAP {runs['ours'][0]['mAP']:.4f}")
         print("| | fast-reid rank_cy | ours | ratio |\n| --- | --- | --- | --- |")
         for name, theirs, mine, ratio, unit in rows:
-            print(f"| {name}, {unit} | {theirs:.2f} | {mine:.2f} | {ratio:.1f} |")
+            cells = ["" if value != value else f"{value:.2f}" for value in (theirs, mine, ratio)]
+            print(f"| {name}, {unit} | {' | '.join(cells)} |")
     else:
         print(f"{options.size}: {rows[0][1]:.2f} s, {rows[0][2]:.0f} MiB, ours alone")
     print(json.dumps(runs), file=sys.stderr)

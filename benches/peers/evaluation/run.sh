@@ -22,6 +22,6 @@ if ! ls "$peer"/rank_cy*.so >/dev/null 2>&1; then
 fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}"
 cargo build --quiet --locked --release --manifest-path "$root/Cargo.toml" \
-  --package centroids-core --example evaluate_speed
+  --workspace --example evaluate_speed
 PYTHONPATH="$peer" exec "$venv/bin/python" "$here/run.py" \
   --binary "$CARGO_TARGET_DIR/release/examples/evaluate_speed" "$@"
