@@ -269,3 +269,29 @@ fn what_cannot_be_evaluated_is_explained() {
     let error = evaluate(&none, &gallery, Unit::Nearest, CameraRule::Any, &Metric::default());
     assert_eq!(error.unwrap_err().to_string(), "there is no query: nothing to evaluate");
 }
+
+#[test]
+fn the_smallest_and_the_flattest_sets_have_defined_answers() {
+    let image = |pid: i64| Image { pid, camera: None, at: [1.0, 1.0] };
+    let evaluate_all = |query: &[Image], gallery: &[Image]| {
+        let sets = (naive::embeddings(query), naive::embeddings(gallery));
+        evaluate_grid(&sets.0, &sets.1, Unit::ALL, CameraRule::ALL, &Metric::default())
+    };
+    // One query, one image.
+    for report in evaluate_all(&[image(3)], &[image(3)]).unwrap() {
+        assert_eq!((report.map, report.minp, report.rank(1)), (1.0, 1.0, 1.0));
+    }
+    // No gallery, no queries, nothing to find.
+    for (query, gallery) in
+        [(&[image(3)][..], &[][..]), (&[], &[image(3)]), (&[image(3)], &[image(4)])]
+    {
+        assert!(matches!(evaluate_all(query, gallery), Err(Error::NoValidQuery(_))));
+    }
+    // All alike: the order is that of the gallery, or of the pids.
+    let gallery: Vec<Image> = (0..3000).map(|row| image(row % 10)).collect();
+    let query: Vec<Image> = (0..20).map(|row| image(row % 10)).collect();
+    for report in evaluate_all(&query, &gallery).unwrap() {
+        let expected: Vec<_> = (0..20).map(|row| Some(row % 10 + 1)).collect();
+        assert_eq!(report.first_rank, expected, "{} {}", report.unit, report.cameras);
+    }
+}
