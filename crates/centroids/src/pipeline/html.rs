@@ -29,6 +29,7 @@ svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 summary { margin-top: 0.5rem; cursor: pointer; color: var(--soft); }
 td, th { padding: 0.05rem 1rem 0.05rem 0; text-align: left; font-variant-numeric: tabular-nums; \
 overflow-wrap: anywhere; }
+.figures td, .figures th { white-space: nowrap; }
 ";
 
 /// A page that needs nothing from elsewhere; `body` follows its heading.
@@ -62,14 +63,17 @@ pub(super) fn picture_url(kind: &str, bytes: &[u8]) -> String {
     format!("data:image/{kind};base64,{}", STANDARD.encode(bytes))
 }
 
-/// A table; cells are HTML already.
+/// A table of figures; cells are HTML already.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let header: String = header.iter().map(|name| format!("<th>{}", text(name))).collect();
     let row = |row: &Vec<String>| {
         let cells: String = row.iter().map(|cell| format!("<td>{cell}")).collect();
         format!("<tr>{cells}\n")
     };
-    format!("<table><tr>{header}\n{}</table>\n", rows.iter().map(row).collect::<String>())
+    format!(
+        "<table class=\"figures\"><tr>{header}\n{}</table>\n",
+        rows.iter().map(row).collect::<String>()
+    )
 }
 
 #[cfg(test)]
