@@ -34,8 +34,7 @@ impl Comparison<'_> {
     /// # Errors
     /// [`Error::DimensionMismatch`].
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let (query, gallery) = (self.query.dim(), self.gallery.dim());
-        if query == gallery { Ok(()) } else { Err(Error::DimensionMismatch { query, gallery }) }
+        self.query.check_dimensions(self.gallery)
     }
 
     /// Shows each of the given queries to `see`, on all threads; results in the queries' order.

@@ -105,8 +105,8 @@ pub fn examine_with_progress(
     options: &Options,
     progress: &mut dyn FnMut(Step),
 ) -> Result<Findings, Error> {
-    if let Some(query) = against.map(Embeddings::dim).filter(|&dim| dim != gallery.dim()) {
-        return Err(Error::DimensionMismatch { query, gallery: gallery.dim() });
+    if let Some(query) = against {
+        query.check_dimensions(gallery)?;
     }
     let metric = &options.metric;
     let mut begin = |what| progress(Step { what, done: 0, total: gallery.len() });

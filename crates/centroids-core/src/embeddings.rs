@@ -243,6 +243,13 @@ impl Embeddings {
         }
     }
 
+    /// # Errors
+    /// [`Error::DimensionMismatch`] if a gallery has other dimensions than these queries.
+    pub(crate) fn check_dimensions(&self, gallery: &Self) -> Result<(), Error> {
+        let (query, gallery) = (self.dim, gallery.dim);
+        if query == gallery { Ok(()) } else { Err(Error::DimensionMismatch { query, gallery }) }
+    }
+
     /// Replaces every vector by a centroid, `values` being `[n, dim]`. A centroid has no camera and,
     /// being a mean, no length of 1.
     pub(crate) fn into_centroids(mut self, values: Vec<f32>) -> Self {

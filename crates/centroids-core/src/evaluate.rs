@@ -64,7 +64,7 @@ pub fn evaluate_grid(
     rules: &[CameraRule],
     metric: &Metric,
 ) -> Result<Vec<Report>, Error> {
-    check_dimensions(query, gallery)?;
+    query.check_dimensions(gallery)?;
     let cross = rules.contains(&CameraRule::Cross);
     let [mut instance, mut nearest, mut centroid] = [const { Vec::<Scores>::new() }; 3];
     if units.contains(&Unit::Instance) || units.contains(&Unit::Nearest) {
@@ -101,15 +101,10 @@ pub fn evaluate_preset(
     preset: Preset,
     metric: &Metric,
 ) -> Result<Report, Error> {
-    check_dimensions(query, gallery)?;
+    query.check_dimensions(gallery)?;
     let (scores, units) = preset::score(query, gallery, preset, metric);
     let report = Report::new(Unit::Centroid, CameraRule::Market, Some(preset), scores, units);
     report.ok_or_else(|| no_valid_query(query.pids(), gallery.pids()))
-}
-
-fn check_dimensions(query: &Embeddings, gallery: &Embeddings) -> Result<(), Error> {
-    let (query, gallery) = (query.dim(), gallery.dim());
-    if query == gallery { Ok(()) } else { Err(Error::DimensionMismatch { query, gallery }) }
 }
 
 fn junk(set: &Embeddings) -> usize {

@@ -300,6 +300,6 @@ fn named(report: &Report) -> Vec<String> {
     vec![name, report.cameras.to_string()]
 }
 
-fn percent(fraction: f64) -> String {
+pub(super) fn percent(fraction: f64) -> String {
     format!("{:.2}%", 100.0 * fraction)
 }

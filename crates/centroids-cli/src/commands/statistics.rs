@@ -12,6 +12,7 @@ use centroids::core::{
 use centroids::pipeline::{Question, open_set_all, read_per_query, verify_all};
 use serde_json::{Value, json};
 
+use super::evaluate::percent;
 use crate::cli::StatisticsArgs;
 use crate::output::Output;
 
@@ -234,10 +235,6 @@ fn named(of: &PerQuery) -> Vec<String> {
 
 fn header<'h>(first: &[&'h str], more: &'h [String]) -> Vec<&'h str> {
     first.iter().copied().chain(more.iter().map(String::as_str)).collect()
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.2}%", 100.0 * share)
 }
 
 fn measured(share: Option<f64>) -> String {

@@ -9,7 +9,7 @@ use crate::distance::{Distance, unit_scale};
 use crate::embeddings::Embeddings;
 use crate::error::Error;
 use crate::ids::CamId;
-use crate::nearest::{Neighbour, nearest};
+use crate::nearest::nearest;
 use crate::protocol::{CameraRule, Metric};
 
 /// With how many neighbours a vector is averaged, and how much each weighs.
@@ -59,22 +59,13 @@ pub fn expand_queries(
     expansion: &Expansion,
 ) -> Result<Embeddings, Error> {
     expansion.check()?;
-    if query.dim() != gallery.dim() {
-        return Err(Error::DimensionMismatch { query: query.dim(), gallery: gallery.dim() });
-    }
+    query.check_dimensions(gallery)?;
     let images = Candidates::images(gallery, metric, |_| true);
     let admits = |query_row: usize, image: usize| {
         let camid = gallery.camids()[images.rows(image)[0]];
         cameras == CameraRule::Any || !CamId::same(query.camids()[query_row], camid)
     };
-    let found = nearest(
-        &images,
-        query,
-        &(0..query.len()).collect::<Vec<_>>(),
-        expansion.neighbours,
-        admits,
-    );
-    Ok(averaged(query, &images, &found, expansion))
+    Ok(averaged(query, &images, expansion, admits))
 }
 
 /// Database-side augmentation (Arandjelović, Zisserman 2012): each gallery image is replaced by the
@@ -99,24 +90,19 @@ pub fn augment_gallery(
         let [own, camid] = [row, other].map(|row| gallery.camids()[row]);
         other != row && (cameras == CameraRule::Any || camid.is_none() || camid == own)
     };
-    let found = nearest(
-        &images,
-        gallery,
-        &(0..gallery.len()).collect::<Vec<_>>(),
-        expansion.neighbours,
-        admits,
-    );
-    Ok(averaged(gallery, &images, &found, expansion))
+    Ok(averaged(gallery, &images, expansion, admits))
 }
 
-/// Each row with the images found for it.
+/// Each row of `set` with its nearest among the images that it `admits`: asked for (row, image).
 fn averaged(
     set: &Embeddings,
     images: &Candidates<'_>,
-    found: &[Vec<Neighbour>],
     expansion: &Expansion,
+    admits: impl Fn(usize, usize) -> bool + Sync,
 ) -> Embeddings {
     let metric = images.metric();
+    let all: Vec<usize> = (0..set.len()).collect();
+    let found = nearest(images, set, &all, expansion.neighbours, admits);
     let normalized = metric.normalize || metric.distance == Distance::Cosine;
     let mut values = vec![0.0; set.values().len()]; // [n, dim]
     let rows = values.par_chunks_exact_mut(set.dim()).enumerate();

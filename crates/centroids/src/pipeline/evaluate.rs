@@ -38,8 +38,7 @@ pub fn evaluate_all(
     questions: &[Question],
     metric: &Metric,
 ) -> Result<Vec<Report>, Error> {
-    let mut query = query.clone();
-    query.adopt_pid_numbers(gallery);
+    let query = numbered_alike(query, gallery);
     let asked =
         |unit: &Unit, rule: &CameraRule| questions.contains(&Question::Protocol(*unit, *rule));
     let units = |unit: &&Unit| CameraRule::ALL.iter().any(|rule| asked(unit, rule));
@@ -55,6 +54,13 @@ pub fn evaluate_all(
         }
     };
     questions.iter().map(|question| answer(question).map_err(Error::from)).collect()
+}
+
+/// The queries with the pids that equal names have in the gallery.
+pub(super) fn numbered_alike(query: &Embeddings, gallery: &Embeddings) -> Embeddings {
+    let mut query = query.clone();
+    query.adopt_pid_numbers(gallery);
+    query
 }
 
 /// Queries that are timed for a [`UnitCost`].

@@ -8,6 +8,7 @@ use centroids_data::{RankPainter, RankRow, encode_png};
 use rayon::prelude::*;
 
 use super::chart::{Axis, Curve, bars, curves};
+use super::evaluate::numbered_alike;
 use super::html::{self, picture_url, table, text};
 use super::rank_pictures::rank_row;
 use super::search::pid_name;
@@ -53,8 +54,7 @@ pub fn write_evaluation_page(
     path: &Path,
     page: &EvaluationPage<'_>,
 ) -> Result<Vec<Unreadable>, Error> {
-    let mut query = page.query.clone();
-    query.adopt_pid_numbers(page.gallery);
+    let query = numbered_alike(page.query, page.gallery);
     let page = &EvaluationPage { query: &query, ..*page };
     let EvaluationPage { gallery, reports, .. } = page;
     let mut body = format!(

@@ -8,6 +8,7 @@ use centroids_core::{CameraRule, Embeddings, Hit, Metric, RankedQuery, Ranking, 
 use centroids_data::{RankHit, RankPainter, RankRow, write_png};
 use rayon::prelude::*;
 
+use super::evaluate::numbered_alike;
 use super::rank_page::page;
 use super::search::pid_name;
 use super::{Question, Unreadable};
@@ -75,8 +76,7 @@ pub fn write_rank_pictures(
 ) -> Result<RankPictures, Error> {
     let RankPictureOptions { dir, topk, max_queries, size } = *options;
     fs::create_dir_all(dir).map_err(|source| Error::Write { path: dir.into(), source })?;
-    let mut query = query.clone();
-    query.adopt_pid_numbers(gallery);
+    let query = numbered_alike(query, gallery);
     let rows: Vec<usize> = (0..query.len().min(max_queries)).collect();
     let ranking = Ranking { k: topk, unit, cameras, metric: *metric };
     let ranked = rank(&query, &rows, gallery, &ranking)?;

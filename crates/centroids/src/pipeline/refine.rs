@@ -6,6 +6,7 @@ use centroids_core::{
 };
 use serde::Serialize;
 
+use super::evaluate::numbered_alike;
 use super::{Question, evaluate_all};
 use crate::Error;
 
@@ -46,41 +47,27 @@ pub fn evaluate_refined(
     if refinement.is_none() {
         return evaluate_all(query, gallery, questions, metric);
     }
-    let mut query = query.clone();
-    query.adopt_pid_numbers(gallery);
+    let query = numbered_alike(query, gallery);
+    let protocols: Vec<_> = questions.iter().map(protocol).collect::<Result<_, _>>()?;
     let mut reports = Vec::with_capacity(questions.len());
-    let mut refined: Option<(CameraRule, Option<Embeddings>, Option<Embeddings>)> = None;
-    for question in questions {
-        let (unit, cameras) = protocol(question)?;
-        let sets = match refined.take() {
-            Some(sets) if sets.0 == cameras => sets,
-            _ => expanded(&query, gallery, cameras, metric, refinement)?,
-        };
-        let (query, gallery) =
-            (sets.1.as_ref().unwrap_or(&query), sets.2.as_ref().unwrap_or(gallery));
-        reports.push(match &refinement.reranked {
-            Some(settings) => rerank::evaluate(query, gallery, unit, cameras, metric, settings)?,
-            None => evaluate(query, gallery, unit, cameras, metric)?,
-        });
-        refined = Some(sets);
+    for of_rule in protocols.chunk_by(|a, b| a.1 == b.1) {
+        let cameras = of_rule[0].1;
+        let augment = |settings| augment_gallery(gallery, cameras, metric, settings);
+        let augmented = refinement.dba.as_ref().map(augment).transpose()?;
+        let gallery = augmented.as_ref().unwrap_or(gallery);
+        let expand = |settings| expand_queries(&query, gallery, cameras, metric, settings);
+        let expanded = refinement.query_expansion.as_ref().map(expand).transpose()?;
+        let query = expanded.as_ref().unwrap_or(&query);
+        for &(unit, cameras) in of_rule {
+            reports.push(match &refinement.reranked {
+                Some(settings) => {
+                    rerank::evaluate(query, gallery, unit, cameras, metric, settings)?
+                }
+                None => evaluate(query, gallery, unit, cameras, metric)?,
+            });
+        }
     }
     Ok(reports)
-}
-
-/// The queries and the gallery that take the place of the given ones under a camera rule.
-fn expanded(
-    query: &Embeddings,
-    gallery: &Embeddings,
-    cameras: CameraRule,
-    metric: &Metric,
-    refinement: &Refinement,
-) -> Result<(CameraRule, Option<Embeddings>, Option<Embeddings>), Error> {
-    let augment = |settings: &Expansion| augment_gallery(gallery, cameras, metric, settings);
-    let augmented = refinement.dba.as_ref().map(augment).transpose()?;
-    let among = augmented.as_ref().unwrap_or(gallery);
-    let expand = |settings: &Expansion| expand_queries(query, among, cameras, metric, settings);
-    let queries = refinement.query_expansion.as_ref().map(expand).transpose()?;
-    Ok((cameras, queries, augmented))
 }
 
 fn protocol(question: &Question) -> Result<(Unit, CameraRule), Error> {

@@ -12,6 +12,7 @@ use centroids_core::{
 use serde::Deserialize;
 
 use super::Question;
+use super::evaluate::numbered_alike;
 use crate::Error;
 use crate::files::write_text;
 
@@ -107,12 +108,6 @@ fn protocols(questions: &[Question]) -> impl Iterator<Item = (Unit, CameraRule)>
         Question::Protocol(unit, cameras) => Some((unit, cameras)),
         Question::Preset(_) => None,
     })
-}
-
-fn numbered_alike(query: &Embeddings, gallery: &Embeddings) -> Embeddings {
-    let mut query = query.clone();
-    query.adopt_pid_numbers(gallery);
-    query
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {
