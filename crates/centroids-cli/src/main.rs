@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Index(arguments) => commands::index::run(arguments, &output),
         Command::Search(arguments) => commands::search::run(arguments, &output),
         Command::Evaluate(arguments) => commands::evaluate::run(*arguments, &output),
+        Command::Report(arguments) => commands::report::run(arguments, &output),
         Command::Gallery(arguments) => commands::gallery::run(arguments, &output),
         Command::Calibrate(arguments) => commands::calibrate::run(arguments, &output),
         Command::Data(arguments) => commands::data::run(arguments, &output),

@@ -12,6 +12,7 @@ mod gallery;
 mod index;
 mod prepare;
 mod refine;
+mod report;
 mod search;
 mod shared;
 mod statistics;
@@ -39,6 +40,7 @@ pub(crate) use prepare::{
     DeepfashionArgs, JpgArgs, PrepareArgs, PrepareCommand, SizeArgs, Street2shopArgs, WorkArgs,
 };
 pub(crate) use refine::RefineArgs;
+pub(crate) use report::ReportArgs;
 pub(crate) use search::SearchArgs;
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
 pub(crate) use statistics::{StatisticsArgs, UnknownArgs};
@@ -69,6 +71,7 @@ pub(crate) enum Command {
     Index(IndexArgs),
     Search(SearchArgs),
     Evaluate(Box<EvaluateArgs>),
+    Report(ReportArgs),
     Gallery(GalleryArgs),
     Calibrate(CalibrateArgs),
     Data(DataArgs),

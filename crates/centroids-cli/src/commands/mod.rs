@@ -12,6 +12,7 @@ pub(crate) mod gallery;
 pub(crate) mod index;
 pub(crate) mod prepare;
 pub(crate) mod refine;
+pub(crate) mod report;
 pub(crate) mod search;
 pub(crate) mod search_store;
 pub(crate) mod statistics;

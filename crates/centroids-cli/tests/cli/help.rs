@@ -1,7 +1,7 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 39] = [
+const COMMANDS: [(&[&str], &str); 40] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
@@ -21,6 +21,7 @@ const COMMANDS: [(&[&str], &str); 39] = [
     (&["index", "export"], "centroids index export shop.gallery --out"),
     (&["index", "compact"], "centroids index compact shop.gallery"),
     (&["evaluate"], "centroids evaluate --run runs/"),
+    (&["report"], "centroids report runs/"),
     (&["gallery"], "find what is wrong with it"),
     (&["gallery", "doctor"], "centroids gallery doctor gallery.safetensors"),
     (&["calibrate"], "centroids calibrate --query val_q"),

@@ -63,6 +63,9 @@ mod refine;
 /// Faults once found by hand, and what beside them must stay as it is.
 mod regressions;
 
+/// `report`.
+mod report;
+
 /// Interrupt, kill, resume.
 mod resume;
 

@@ -6,6 +6,7 @@ mod doctor_cards;
 mod doctor_files;
 mod doctor_page;
 mod embed;
+mod embedding_map;
 mod embedding_speed;
 mod evaluate;
 mod evaluation_page;
@@ -17,8 +18,10 @@ mod rank_page;
 mod rank_pictures;
 mod refine;
 mod repeat;
+mod run_page;
 mod search;
 mod train;
+mod training_curves;
 mod verification;
 
 pub use convert::{Converted, Names, convert_weights};
@@ -36,6 +39,7 @@ pub use performance::{TrainingSpeed, WARM_UP_STEPS, measure_training};
 pub use rank_pictures::{RankPictureOptions, RankPictures, picture_rankings, write_rank_pictures};
 pub use refine::{Refinement, evaluate_refined};
 pub use repeat::{Repeats, SUMMARY_RANKS, Spread, Summary, summarize};
+pub use run_page::{RunPage, write_run_page};
 pub use search::{
     SearchOptions, SearchResult, check_model, embed_queries, search_embeddings, search_images,
     write_results, write_results_json,
