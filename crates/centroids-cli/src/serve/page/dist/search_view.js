@@ -168,7 +168,7 @@ class Query {
             return h("div");
         const [first] = found.hits;
         const name = first && nameOf(first);
-        return h("div", { class: "row" }, !!name && !found.unknown && button(`Add to ${name}`, () => void this.add(name)), button(found.unknown || !name ? "Make a class or add to one" : "Add to another class", () => void this.ask(), {
+        return h("div", { class: "row" }, !!name && !found.unknown && button(`Add to ${name}`, () => void this.add(name)), button(found.unknown || !name ? "Make a class of it" : "Add to another class", () => void this.ask(), {
             class: found.unknown || !name ? "primary" : "",
         }));
     }

@@ -202,7 +202,7 @@ class Query {
       "div",
       { class: "row" },
       !!name && !found.unknown && button(`Add to ${name}`, () => void this.add(name)),
-      button(found.unknown || !name ? "Make a class or add to one" : "Add to another class", () => void this.ask(), {
+      button(found.unknown || !name ? "Make a class of it" : "Add to another class", () => void this.ask(), {
         class: found.unknown || !name ? "primary" : "",
       }),
     );
