@@ -100,5 +100,5 @@ pub use rank_picture::{RankHit, RankPainter, RankRow, encode_png, write_png, wri
 pub use record::ImageRecord;
 pub use rgb_image::RgbImage;
 pub use sampler::{Draw, PkOptions, PkSampler};
-pub use thumbnail::thumbnail;
+pub use thumbnail::{shrink, thumbnail};
 pub use transform::{Augmentation, EvalTransform, InputSpec, Resizer, TrainTransform};

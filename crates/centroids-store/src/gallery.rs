@@ -77,6 +77,15 @@ pub trait Gallery: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Member>, Error>;
 
+    /// The mean of an identity's images that count, `[dim]`, which searches compare with; `None` if
+    /// there is none. This is its definition; an engine that keeps sums answers from them.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn centroid(&self, pid: Pid) -> Result<Option<Vec<f64>>, Error> {
+        mean_of_members(self, pid)
+    }
+
     /// The class a reference means here, if there is one.
     ///
     /// # Errors
@@ -106,6 +115,28 @@ pub trait Gallery: Send + Sync {
     /// # Errors
     /// Of the engine. What is wrong with the gallery is in the result.
     fn verify(&self, repair: bool) -> Result<Verification, Error>;
+}
+
+/// Members looked at together.
+const PAGE: usize = 1000;
+
+fn mean_of_members(gallery: &(impl Gallery + ?Sized), pid: Pid) -> Result<Option<Vec<f64>>, Error> {
+    let settings = gallery.settings();
+    let (mut sum, mut total, mut after) = (vec![0.0; settings.dim], 0.0, None);
+    loop {
+        let members = gallery.members(Some(pid), after, PAGE)?;
+        for member in members.iter().filter(|member| !member.quarantined) {
+            let weight = member.weight * settings.decay(&member.key, member.time)?;
+            let scale = weight * settings.centroid_of.weight(&member.embedding);
+            let each = sum.iter_mut().zip(&member.embedding);
+            each.for_each(|(sum, &value)| *sum += scale * f64::from(value));
+            total += weight;
+        }
+        match members.last() {
+            Some(last) => after = Some(last.id),
+            None => return Ok((total > 0.0).then(|| sum.iter().map(|sum| sum / total).collect())),
+        }
+    }
 }
 
 /// How [`Gallery::add`] treats what it meets.
@@ -198,5 +229,34 @@ impl Verification {
     /// Whether nothing is wrong, or nothing any more.
     pub fn sound(&self) -> bool {
         self.problems.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EmbeddedGallery;
+
+    #[test]
+    fn a_centroid_of_sums_is_the_mean_of_the_members_that_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { half_life: Some(10.0), ..Settings::new(2) };
+        let gallery = EmbeddedGallery::create(&folder.path().join("a.gallery"), &settings).unwrap();
+        let member = |key, time, vector: [f32; 2]| NewMember {
+            time: Some(time),
+            ..NewMember::new(key, Pid(1), None, vector.to_vec())
+        };
+        // The second counts twice, being a half-life younger; the third is taken out.
+        let members = [
+            member("a", 0.0, [3.0, 0.0]),
+            member("b", 10.0, [0.0, 6.0]),
+            member("c", 0.0, [9.0; 2]),
+        ];
+        gallery.add(&members, AddOptions::default()).unwrap();
+        gallery.quarantine(&Selection::Keys(vec!["c".to_owned()]), true).unwrap();
+        assert_eq!(mean_of_members(&gallery, Pid(1)).unwrap(), Some(vec![1.0, 4.0]));
+        assert_eq!(gallery.centroid(Pid(1)).unwrap(), Some(vec![1.0, 4.0]));
+        assert_eq!(gallery.centroid(Pid(2)).unwrap(), None);
+        assert_eq!(mean_of_members(&gallery, Pid(2)).unwrap(), None);
     }
 }

@@ -196,6 +196,13 @@ impl Gallery for EmbeddedGallery {
         self.read(|transaction, _| read::members(transaction, &self.settings, of, (after, limit)))
     }
 
+    fn centroid(&self, pid: Pid) -> Result<Option<Vec<f64>>, Error> {
+        self.read(|transaction, _| {
+            let parts = ledger::read_parts(transaction, pid.0, self.settings.dim)?;
+            Ok(cache::mean_without(self.settings.dim, &parts, None))
+        })
+    }
+
     fn find_class(&self, class: &ClassRef) -> Result<Option<Pid>, Error> {
         self.read(|transaction, _| read::find_class(transaction, class))
     }

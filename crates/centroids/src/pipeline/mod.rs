@@ -10,6 +10,7 @@ mod embedding_map;
 mod embedding_speed;
 mod evaluate;
 mod evaluation_page;
+mod explain;
 mod gallery;
 mod html;
 mod model_file;
@@ -30,6 +31,7 @@ pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
 pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};
 pub use evaluation_page::{EvaluationPage, write_evaluation_page};
+pub use explain::{Explanation, explain};
 pub use gallery::{
     AddReport, Addition, TimeFrom, add_embeddings, add_images, add_parquet, check_gallery_model,
     gallery_settings,
