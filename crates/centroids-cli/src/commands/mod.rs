@@ -15,6 +15,7 @@ pub(crate) mod refine;
 pub(crate) mod report;
 pub(crate) mod search;
 pub(crate) mod search_store;
+pub(crate) mod serve;
 pub(crate) mod statistics;
 pub(crate) mod train;
 pub(crate) mod weights;

@@ -1,7 +1,7 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 40] = [
+const COMMANDS: [(&[&str], &str); 41] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
@@ -22,6 +22,7 @@ const COMMANDS: [(&[&str], &str); 40] = [
     (&["index", "compact"], "centroids index compact shop.gallery"),
     (&["evaluate"], "centroids evaluate --run runs/"),
     (&["report"], "centroids report runs/"),
+    (&["serve"], "centroids serve --store"),
     (&["gallery"], "find what is wrong with it"),
     (&["gallery", "doctor"], "centroids gallery doctor gallery.safetensors"),
     (&["calibrate"], "centroids calibrate --query val_q"),
