@@ -101,7 +101,7 @@ pub trait Gallery: Send + Sync {
     /// The nearest images or identities of each query, `[dim]` each.
     ///
     /// # Errors
-    /// [`Error::Dimension`], [`Error::NotFinite`].
+    /// [`Error::Dimension`], [`Error::NotFinite`], and of [`SearchOptions::check`].
     fn search(&self, queries: &[&[f32]], options: &SearchOptions) -> Result<Vec<Answer>, Error>;
 
     /// Counts.

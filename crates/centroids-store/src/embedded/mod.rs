@@ -212,6 +212,7 @@ impl Gallery for EmbeddedGallery {
     }
 
     fn search(&self, queries: &[&[f32]], options: &SearchOptions) -> Result<Vec<Answer>, Error> {
+        options.check(&self.settings)?;
         let prepared = search::prepare(queries, &self.settings)?;
         self.read(|transaction, cache| {
             search::run(transaction, cache, &self.settings, &prepared, options)

@@ -187,13 +187,13 @@ impl Exact<'_> {
             let other = found.iter().take(wanted(self.options)).find(|found| found.1 != first.1);
             other.map(|other| other.0 - first.0)
         });
-        let beyond = |distance: f64| self.options.threshold.is_some_and(|most| distance > most);
-        let unknown = found.first().is_none_or(|first| beyond(first.0));
+        let unknown = self.options.is_unknown(found.first().map(|first| first.0));
         found.truncate(self.options.k);
         let hit = |((distance, pid, member), rank): (Found, usize)| {
             let name = name_of(self.transaction, pid)?;
             let example = self.example(query, pid, member)?;
-            Ok(Hit { rank, pid, name, distance, example })
+            let confidence = self.options.confidence(distance);
+            Ok(Hit { rank, pid, name, distance, confidence, example })
         };
         let hits = found.into_iter().zip(1..).map(hit).collect::<Result<_, Fault>>()?;
         Ok(Answer { hits, unknown, margin })

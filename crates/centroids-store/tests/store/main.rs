@@ -29,3 +29,6 @@ mod hostile;
 
 /// What verification finds and mends.
 mod verification;
+
+/// Galleries that earlier versions wrote.
+mod versions;
