@@ -1,6 +1,8 @@
 //! The trait behind which an engine keeps a gallery.
 
-use centroids_core::Pid;
+use std::collections::BTreeMap;
+
+use centroids_core::{Embeddings, Pid};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -18,6 +20,9 @@ use crate::settings::Settings;
 pub trait Gallery: Send + Sync {
     /// What was fixed when the gallery was made.
     fn settings(&self) -> &Settings;
+
+    /// Where it is, as it was typed: a path or an address.
+    fn location(&self) -> String;
 
     /// Adds members; what is there already stays as it is and is reported. In the order given, the
     /// batch itself included: a second copy within it is already there.
@@ -106,7 +111,53 @@ pub trait Gallery: Send + Sync {
     /// # Errors
     /// Of the engine. What is wrong with the gallery is in the result.
     fn verify(&self, repair: bool) -> Result<Verification, Error>;
+
+    /// Does now what the first search would otherwise wait for.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn warm(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Gives the space of what was removed back, where the engine does not do so by itself.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn compact(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The members that count, ascending by id, with everything an embedding file can hold: times,
+    /// weights, hashes, attributes and what is quarantined are not in it.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn to_embeddings(&self) -> Result<Embeddings, Error> {
+        let (mut values, mut pids, mut cameras, mut keys) = (vec![], vec![], vec![], vec![]);
+        let (mut names, mut after) = (BTreeMap::new(), None);
+        loop {
+            let page = self.members(None, after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            for member in page.into_iter().filter(|member| !member.quarantined) {
+                values.extend(member.embedding);
+                pids.push(member.pid);
+                cameras.push(member.camid);
+                keys.push(member.key);
+                names.extend(member.name.map(|name| (member.pid, name)));
+            }
+        }
+        let settings = self.settings();
+        Ok(Embeddings::new(settings.dim, values, pids, cameras, keys)?
+            .with_model(settings.model.clone())
+            .with_model_path(settings.model_path.clone())
+            .with_pid_names(names))
+    }
 }
+
+/// Members of a page where all of them are gone through.
+const PAGE: usize = 4096;
 
 /// How [`Gallery::add`] treats what it meets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
