@@ -3,9 +3,10 @@
 use centroids_core::{CamId, Embeddings, Pid};
 
 use super::EmbeddedGallery;
-use super::ledger::{camera_of, decode_embedding};
+use super::ledger::decode_embedding;
 use super::read::names;
 use crate::error::Error;
+use crate::part::camera_of;
 
 impl EmbeddedGallery {
     /// See [`Gallery::to_embeddings`](crate::Gallery::to_embeddings): one state of the file.

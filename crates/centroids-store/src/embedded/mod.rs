@@ -29,6 +29,7 @@ use std::time::Duration;
 use centroids_core::{Embeddings, Pid};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use crate::encoded::encode_all;
 use crate::error::Error;
 use crate::gallery::{AddOptions, ClassInfo, Gallery, Known, Selection, Stats, Verification};
 use crate::member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
@@ -140,7 +141,7 @@ impl Gallery for EmbeddedGallery {
     }
 
     fn add(&self, new: &[NewMember], options: AddOptions) -> Result<Vec<Added>, Error> {
-        let vectors = members::encode_all(new, &self.settings)?;
+        let vectors = encode_all(new, &self.settings)?;
         self.write(|ledger| {
             let each = new.iter().zip(&vectors);
             each.map(|(member, vector)| members::add(ledger, member, vector, options)).collect()
