@@ -1,10 +1,13 @@
 //! The trait behind which an engine keeps a gallery.
 
-use centroids_core::Pid;
+use std::collections::BTreeMap;
+
+use centroids_core::{Embeddings, Pid};
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
+use crate::part::{Contribution, Part};
 use crate::question::{Answer, SearchOptions};
 use crate::settings::Settings;
 
@@ -18,6 +21,9 @@ use crate::settings::Settings;
 pub trait Gallery: Send + Sync {
     /// What was fixed when the gallery was made.
     fn settings(&self) -> &Settings;
+
+    /// Where it is, as it was typed: a path or an address.
+    fn location(&self) -> String;
 
     /// Adds members; what is there already stays as it is and is reported. In the order given, the
     /// batch itself included: a second copy within it is already there.
@@ -115,26 +121,67 @@ pub trait Gallery: Send + Sync {
     /// # Errors
     /// Of the engine. What is wrong with the gallery is in the result.
     fn verify(&self, repair: bool) -> Result<Verification, Error>;
+
+    /// Does now what the first search would otherwise wait for.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn warm(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Gives the space of what was removed back, where the engine does not do so by itself.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn compact(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The members that count, ascending by id, with everything an embedding file can hold: times,
+    /// weights, hashes, attributes and what is quarantined are not in it.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn to_embeddings(&self) -> Result<Embeddings, Error> {
+        let (mut values, mut pids, mut cameras, mut keys) = (vec![], vec![], vec![], vec![]);
+        let (mut names, mut after) = (BTreeMap::new(), None);
+        loop {
+            let page = self.members(None, after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            for member in page.into_iter().filter(|member| !member.quarantined) {
+                values.extend(member.embedding);
+                pids.push(member.pid);
+                cameras.push(member.camid);
+                keys.push(member.key);
+                names.extend(member.name.map(|name| (member.pid, name)));
+            }
+        }
+        let settings = self.settings();
+        Ok(Embeddings::new(settings.dim, values, pids, cameras, keys)?
+            .with_model(settings.model.clone())
+            .with_model_path(settings.model_path.clone())
+            .with_pid_names(names))
+    }
 }
 
-/// Members looked at together.
-const PAGE: usize = 1000;
+/// Members of a page where all of them are gone through.
+const PAGE: usize = 4096;
 
 fn mean_of_members(gallery: &(impl Gallery + ?Sized), pid: Pid) -> Result<Option<Vec<f64>>, Error> {
     let settings = gallery.settings();
-    let (mut sum, mut total, mut after) = (vec![0.0; settings.dim], 0.0, None);
+    let (mut part, mut after) = (Part::empty(settings.dim), None);
     loop {
         let members = gallery.members(Some(pid), after, PAGE)?;
-        for member in members.iter().filter(|member| !member.quarantined) {
-            let weight = member.weight * settings.decay(&member.key, member.time)?;
-            let scale = weight * settings.centroid_of.weight(&member.embedding);
-            let each = sum.iter_mut().zip(&member.embedding);
-            each.for_each(|(sum, &value)| *sum += scale * f64::from(value));
-            total += weight;
-        }
-        match members.last() {
-            Some(last) => after = Some(last.id),
-            None => return Ok((total > 0.0).then(|| sum.iter().map(|sum| sum / total).collect())),
+        let Some(last) = members.last() else {
+            return Ok((part.members > 0).then(|| part.mean()));
+        };
+        after = Some(last.id);
+        for member in members.into_iter().filter(|member| !member.quarantined) {
+            let about = (member.key.as_str(), member.time);
+            let image = Contribution::new(settings, member.embedding, member.weight, about)?;
+            part.count(&image, 1);
         }
     }
 }

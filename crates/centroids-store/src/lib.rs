@@ -63,6 +63,10 @@ mod question;
 
 mod precision;
 
+mod part;
+
+mod encoded;
+
 mod scan;
 
 mod embedded;

@@ -6,9 +6,10 @@ use centroids_core::{CamId, Pid};
 use rusqlite::Transaction;
 
 use super::fault::Fault;
-use super::ledger::{Part, PartId, camera_of, camid_of, decode_embedding, direction, read_parts};
+use super::ledger::{PartId, decode_embedding, read_parts};
 use super::read::revision;
 use crate::member::MemberId;
+use crate::part::{Part, camera_of, camid_of, direction};
 use crate::precision::Precision;
 use crate::scan::{NewRow, RowId, Rows};
 use crate::settings::Settings;

@@ -26,9 +26,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use centroids_core::Pid;
+use centroids_core::{Embeddings, Pid};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use crate::encoded::encode_all;
 use crate::error::Error;
 use crate::gallery::{AddOptions, ClassInfo, Gallery, Known, Selection, Stats, Verification};
 use crate::member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
@@ -102,27 +103,6 @@ impl EmbeddedGallery {
         &self.path
     }
 
-    /// Gives the space of what was removed back to the disk and forgets old changes.
-    ///
-    /// # Errors
-    /// [`Error::DiskFull`]: it needs as much room as the file; [`Error::Busy`].
-    pub fn compact(&self) -> Result<(), Error> {
-        self.with(|state| {
-            let sql = "DELETE FROM change WHERE revision < (SELECT max(revision) FROM change);
-                       VACUUM;
-                       PRAGMA wal_checkpoint(TRUNCATE);";
-            Ok(state.connection.execute_batch(sql)?)
-        })
-    }
-
-    /// Puts the rows of all centroids into memory, as the first search would.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`].
-    pub fn warm(&self) -> Result<(), Error> {
-        self.read(|transaction, cache| cache.refresh(transaction))
-    }
-
     /// One state of the file, and the rows kept of it.
     fn read<T>(
         &self,
@@ -156,8 +136,12 @@ impl Gallery for EmbeddedGallery {
         &self.settings
     }
 
+    fn location(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn add(&self, new: &[NewMember], options: AddOptions) -> Result<Vec<Added>, Error> {
-        let vectors = members::encode_all(new, &self.settings)?;
+        let vectors = encode_all(new, &self.settings)?;
         self.write(|ledger| {
             let each = new.iter().zip(&vectors);
             each.map(|(member, vector)| members::add(ledger, member, vector, options)).collect()
@@ -231,5 +215,23 @@ impl Gallery for EmbeddedGallery {
         let repaired = self.write(|ledger| verify::repair(ledger, &found))?;
         let again = self.read(|transaction, _| verify::run(transaction, &self.settings))?;
         Ok(Verification { repaired, ..again.result })
+    }
+    /// Puts the rows of all centroids into memory.
+    fn warm(&self) -> Result<(), Error> {
+        self.read(|transaction, cache| cache.refresh(transaction))
+    }
+
+    /// Also forgets old changes. Needs as much room as the file.
+    fn compact(&self) -> Result<(), Error> {
+        self.with(|state| {
+            let sql = "DELETE FROM change WHERE revision < (SELECT max(revision) FROM change);
+                       VACUUM;
+                       PRAGMA wal_checkpoint(TRUNCATE);";
+            Ok(state.connection.execute_batch(sql)?)
+        })
+    }
+
+    fn to_embeddings(&self) -> Result<Embeddings, Error> {
+        self.embeddings()
     }
 }

@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::cache::{Cache, mean_without};
 use super::fault::Fault;
-use super::ledger::{Contribution, Part, camid_of, decode_embedding, read_parts};
+use super::ledger::{decode_embedding, read_parts};
 use super::read::name_of;
 use crate::error::Error;
 use crate::member::MemberId;
+use crate::part::{Contribution, Part, camid_of};
 use crate::question::{Answer, Example, Hit, SearchOptions};
 use crate::scan::RowId;
 use crate::settings::Settings;

@@ -6,10 +6,9 @@ use rusqlite::Transaction;
 
 use super::cache::mean_without;
 use super::fault::Fault;
-use super::ledger::{
-    Contribution, Ledger, Part, PartId, decode_embedding, direction, read_parts, sum_members,
-};
+use super::ledger::{Ledger, PartId, decode_embedding, read_parts, sum_members};
 use crate::gallery::Verification;
+use crate::part::{Contribution, Part, direction};
 use crate::precision::{Precision, decode_f64};
 use crate::settings::Settings;
 
