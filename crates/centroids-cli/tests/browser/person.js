@@ -21,7 +21,7 @@ mkdirSync(screenshots, { recursive: true });
 export const LOOKS = {
   light: { viewport: { width: 1280, height: 860 }, colorScheme: "light" },
   dark: { viewport: { width: 1280, height: 860 }, colorScheme: "dark" },
-  phone: { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true },
+  phone: { viewport: { width: 360, height: 780 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true },
 };
 
 export const openBrowser = () =>
@@ -97,6 +97,8 @@ export class Person {
   /** Keeps a picture of what is seen and asks axe whether everybody can use it. */
   async inspect(view) {
     await this.page.waitForLoadState("networkidle");
+    const [needed, there] = await this.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(needed <= there, `${view}, ${this.look}: ${needed} pixels wide, ${there} are there`);
     await this.page.screenshot({ path: join(screenshots, `${view}-${this.look}.png`) });
     await this.page.evaluate(axe);
     const { violations } = await this.page.evaluate(() => window.axe.run());
