@@ -7,6 +7,7 @@ mod out_path;
 mod output;
 mod processes;
 mod progress;
+mod serve;
 mod values;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Embed(arguments) => commands::embed::run(arguments, &output),
         Command::Index(arguments) => commands::index::run(arguments, &output),
         Command::Search(arguments) => commands::search::run(arguments, &output),
+        Command::Serve(arguments) => commands::serve::run(arguments, &output),
         Command::Evaluate(arguments) => commands::evaluate::run(*arguments, &output),
         Command::Gallery(arguments) => commands::gallery::run(arguments, &output),
         Command::Calibrate(arguments) => commands::calibrate::run(arguments, &output),

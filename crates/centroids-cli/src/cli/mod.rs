@@ -13,6 +13,7 @@ mod index;
 mod prepare;
 mod refine;
 mod search;
+mod serve;
 mod shared;
 mod statistics;
 mod train;
@@ -40,6 +41,7 @@ pub(crate) use prepare::{
 };
 pub(crate) use refine::RefineArgs;
 pub(crate) use search::SearchArgs;
+pub(crate) use serve::{LimitArgs, ServeArgs, ServiceArgs};
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
 pub(crate) use statistics::{StatisticsArgs, UnknownArgs};
 pub(crate) use train::TrainArgs;
@@ -68,6 +70,7 @@ pub(crate) enum Command {
     Embed(EmbedArgs),
     Index(IndexArgs),
     Search(SearchArgs),
+    Serve(ServeArgs),
     Evaluate(Box<EvaluateArgs>),
     Gallery(GalleryArgs),
     Calibrate(CalibrateArgs),

@@ -14,6 +14,7 @@ pub(crate) mod prepare;
 pub(crate) mod refine;
 pub(crate) mod search;
 pub(crate) mod search_store;
+pub(crate) mod serve;
 pub(crate) mod statistics;
 pub(crate) mod train;
 pub(crate) mod weights;
