@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Parser};
 
 /// Serve a gallery over HTTP: search, add, look after, with a page for people
 ///
@@ -64,6 +64,18 @@ pub(crate) struct ServiceArgs {
     pub(crate) cors: Vec<String>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+}
+
+impl ServiceArgs {
+    /// What is usual, at an address.
+    pub(crate) fn at(listen: SocketAddr) -> ServiceArgs {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            service: ServiceArgs,
+        }
+        ServiceArgs { listen, ..Alone::parse_from(["serve"]).service }
+    }
 }
 
 /// What keeps the service within its bounds.

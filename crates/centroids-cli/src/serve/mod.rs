@@ -111,9 +111,11 @@ async fn serve(
     let address = listener.local_addr()?;
     let LimitArgs { timeout, connections, .. } = service.limits;
     let timeout = Duration::from_secs(timeout.into());
+    let mut end = EndSignal::new()?;
     let listener = BoundedListener::new(listener, connections as usize, timeout + CONNECTION_GRACE);
+    let hangups = reload::on_hangup(app.clone())?;
     announce(&app, address, output);
-    tokio::spawn(reload::on_hangup(app.clone()));
+    tokio::spawn(hangups);
     let metrics = app.metrics.clone();
     tokio::spawn(async move {
         loop {
@@ -123,11 +125,11 @@ async fn serve(
     });
     let (stop, mut stopped) = tokio::sync::watch::channel(false);
     let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
-        end_signal().await;
+        end.wait().await;
         tracing::info!("ending: what was accepted is finished first");
         // A second signal ends the process at once.
-        tokio::spawn(async {
-            end_signal().await;
+        tokio::spawn(async move {
+            end.wait().await;
             std::process::exit(INTERRUPTED.into());
         });
         let _ = stop.send(true);
@@ -153,19 +155,38 @@ fn announce(app: &App, address: SocketAddr, output: &Output) {
     output.value(&json!({ "url": url, "model": loaded.fingerprint }));
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn end_signal() {
-    let interrupt = tokio::signal::ctrl_c();
+/// SIGTERM and SIGINT, from when this is made: one that comes before it is waited for is not lost.
+struct EndSignal {
     #[cfg(unix)]
-    {
+    signals: [tokio::signal::unix::Signal; 2],
+}
+
+impl EndSignal {
+    #[cfg(unix)]
+    fn new() -> std::io::Result<EndSignal> {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut term) = signal(SignalKind::terminate()) {
+        Ok(EndSignal {
+            signals: [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?],
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> std::io::Result<EndSignal> {
+        Ok(EndSignal {})
+    }
+
+    async fn wait(&mut self) {
+        #[cfg(unix)]
+        {
+            let [terminate, interrupt] = &mut self.signals;
             tokio::select! {
-                _ = interrupt => {}
-                _ = term.recv() => {}
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
             }
-            return;
+        }
+        #[cfg(not(unix))]
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
-    let _ = interrupt.await;
 }

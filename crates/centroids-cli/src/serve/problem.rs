@@ -144,11 +144,7 @@ pub(crate) async fn complete(request: Request, next: Next) -> Response {
         None => {
             let body = std::mem::take(response.body_mut());
             let text = to_bytes(body, LONGEST_TEXT).await.unwrap_or_default();
-            let text = String::from_utf8_lossy(&text).into_owned();
-            Problem::new(
-                response.status(),
-                if text.is_empty() { reason(response.status()) } else { text },
-            )
+            Problem::new(response.status(), reason(response.status(), &text))
         }
     };
     let document = Document {
@@ -176,13 +172,13 @@ fn title(status: StatusCode) -> String {
     status.canonical_reason().unwrap_or("Problem").to_owned()
 }
 
-/// For refusals that come without a word.
-fn reason(status: StatusCode) -> String {
+/// The framework's words, or ours where it has none for those who did not write it.
+fn reason(status: StatusCode, text: &[u8]) -> String {
     match status {
-        StatusCode::REQUEST_TIMEOUT => "the request took longer than the server allows",
-        StatusCode::METHOD_NOT_ALLOWED => "this path does not know this method",
-        StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than the server allows",
-        _ => return title(status),
+        StatusCode::REQUEST_TIMEOUT => "the request took longer than the server allows".to_owned(),
+        StatusCode::METHOD_NOT_ALLOWED => "this path does not know this method".to_owned(),
+        StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than the server allows".to_owned(),
+        _ if text.is_empty() => title(status),
+        _ => String::from_utf8_lossy(text).into_owned(),
     }
-    .to_owned()
 }

@@ -25,17 +25,19 @@ pub(crate) async fn reload(app: &Shared) {
     metrics::counter!("reloads_total", "outcome" => outcome).increment(1);
 }
 
-/// Reloads whenever SIGHUP comes.
-pub(crate) async fn on_hangup(app: Shared) {
+/// Reloads whenever SIGHUP comes, from now on.
+///
+/// # Errors
+/// When the system does not hand signals on.
+pub(crate) fn on_hangup(app: Shared) -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut hangups) = signal(SignalKind::hangup()) {
-            while hangups.recv().await.is_some() {
-                reload(&app).await;
-            }
+    let mut hangups = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+    Ok(async move {
+        #[cfg(unix)]
+        while hangups.recv().await.is_some() {
+            reload(&app).await;
         }
-    }
-    #[cfg(not(unix))]
-    drop(app);
+        #[cfg(not(unix))]
+        drop(app);
+    })
 }

@@ -39,7 +39,7 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Opens all, and makes the first search as fast as the others.
+    /// Opens all, and makes the first search as fast as the next.
     ///
     /// # Errors
     /// What cannot be opened or does not fit together, by its file.
@@ -54,6 +54,8 @@ impl Loaded {
             calibration.check(&fingerprint, calibration.unit, &gallery.settings().metric())?;
         }
         gallery.warm()?;
+        let [height, width] = model.embedder.input().size;
+        model.embedder.embed_batch(vec![0.0; 3 * height * width], [1, 3, height, width]);
         let batcher = Batcher::start(model.clone(), batching)?;
         Ok(Loaded { model, fingerprint, gallery: Arc::new(gallery), calibration, batcher })
     }

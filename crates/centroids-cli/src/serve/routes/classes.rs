@@ -260,7 +260,8 @@ pub(super) struct PutForm {
 /// What became of pictures.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Put {
-    pid: i64,
+    /// Number of the class; null where there is none because all pictures are of other classes.
+    pid: Option<i64>,
     /// Name of the class, if it has one.
     name: Option<String>,
     /// New members.
@@ -402,7 +403,7 @@ impl Fresh {
     }
 }
 
-/// Keeps pictures, then adds their members, all at once. Says whether the class is new.
+/// Keeps pictures, then adds their members, all at once. Says whether the class was made.
 fn add(
     app: &App,
     loaded: &Arc<Loaded>,
@@ -430,7 +431,7 @@ fn add(
     let members = new.iter().map(member).collect::<Result<Vec<_>, Problem>>()?;
     let outcomes = changing(|| gallery.add(&members, AddOptions::default()))?;
     let mut put =
-        Put { pid: 0, name: None, added: vec![], already_there: vec![], unreadable: vec![] };
+        Put { pid: None, name: None, added: vec![], already_there: vec![], unreadable: vec![] };
     for ((member, outcome), (picture, ..)) in members.into_iter().zip(outcomes).zip(new) {
         match outcome {
             Added::Added { id } | Added::Replaced { id } => {
@@ -443,10 +444,11 @@ fn add(
         }
     }
     if let Some(pid) = gallery.find_class(&class)? {
-        put.pid = pid.0;
+        put.pid = Some(pid.0);
         put.name = info(gallery, pid)?.and_then(|class| class.name);
     }
-    Ok((put, is_new))
+    let made = is_new && !put.added.is_empty();
+    Ok((put, made))
 }
 
 /// Remove a class with all its members
