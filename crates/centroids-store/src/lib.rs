@@ -65,6 +65,8 @@ mod precision;
 
 mod scan;
 
+mod subdivision;
+
 mod embedded;
 
 #[cfg(feature = "parquet")]
