@@ -69,6 +69,8 @@ mod encoded;
 
 mod scan;
 
+mod subdivision;
+
 mod embedded;
 
 #[cfg(feature = "parquet")]

@@ -18,6 +18,12 @@ impl Part {
         Self { members: 0, weight: 0.0, sum: vec![0.0; dim] }
     }
 
+    /// Takes all images out.
+    pub(crate) fn clear(&mut self) {
+        (self.members, self.weight) = (0, 0.0);
+        self.sum.fill(0.0);
+    }
+
     /// Adds (`sign` 1) or takes out (−1) an image.
     pub(crate) fn count(&mut self, image: &Contribution, sign: i8) {
         let sign = f64::from(sign);

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use centroids_core::{CamId, Pid};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::fault::Fault;
-use crate::part::{Contribution, Part, direction};
-use crate::precision::{Precision, decode_f64, encode_f64};
+use super::sub_centroids;
+use crate::part::{Contribution, Part, camera_of, direction};
+use crate::precision::{Precision, add_f64, decode_f64, encode_f64};
+use crate::scan::RowId;
 use crate::settings::Settings;
 
 /// Changes that are remembered for those who hold rows in memory.
@@ -20,6 +23,27 @@ const CHANGES_SIFTED: i64 = 1 << 10;
 pub(super) struct PartId {
     pub(super) pid: i64,
     pub(super) camid: i64,
+}
+
+impl Part {
+    /// Adds a row of `members, weight, sum` that begins at `column`; what it is of is named if it is
+    /// damaged.
+    pub(super) fn absorb_row(
+        &mut self,
+        row: &rusqlite::Row<'_>,
+        column: usize,
+        id: PartId,
+    ) -> Result<(), Fault> {
+        let (members, weight): (i64, f64) = (row.get(column)?, row.get(column + 1)?);
+        let sum = row.get_ref(column + 2)?.as_blob().map_err(rusqlite::Error::from)?;
+        let sound = members > 0 && weight > 0.0 && weight.is_finite();
+        if !sound || !add_f64(&mut self.sum, sum) {
+            return Err(damaged(id));
+        }
+        self.members += members;
+        self.weight += weight;
+        Ok(())
+    }
 }
 
 /// The parts that a transaction touches. They are written when it is closed, together with the
@@ -93,6 +117,9 @@ impl<'a> Ledger<'a> {
         }
         for pid in touched {
             write_centroid(transaction, settings, pid)?;
+            if settings.sub_centroids > 1 {
+                sub_centroids::write(transaction, settings, pid)?;
+            }
             drop_class_without_members(transaction, pid)?;
             note_change(transaction, pid)?;
         }
@@ -113,29 +140,43 @@ pub(super) fn read_part(
     row.optional()?.map(|(members, weight, sum)| part_of(id, members, weight, sum)).transpose()
 }
 
-/// All parts of a class, ascending by camera.
-pub(super) fn read_parts(
-    transaction: &Transaction<'_>,
-    pid: i64,
-    dim: usize,
-) -> Result<Vec<(PartId, Part)>, Fault> {
-    let sql = "SELECT camid, members, weight, sum FROM part WHERE pid = ?1 ORDER BY camid";
-    let mut statement = transaction.prepare_cached(sql)?;
-    let mut rows = statement.query([pid])?;
-    let mut parts = Vec::new();
-    while let Some(row) = rows.next()? {
-        let id = PartId { pid, camid: row.get(0)? };
-        let sum = decode_f64(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, dim);
-        parts.push((id, part_of(id, row.get(1)?, row.get(2)?, sum)?));
-    }
-    Ok(parts)
+fn part_of(id: PartId, members: i64, weight: f64, sum: Option<Vec<f64>>) -> Result<Part, Fault> {
+    let sum = sum.filter(|_| members > 0 && weight > 0.0 && weight.is_finite());
+    Ok(Part { members, weight, sum: sum.ok_or_else(|| damaged(id))? })
 }
 
-fn part_of(id: PartId, members: i64, weight: f64, sum: Option<Vec<f64>>) -> Result<Part, Fault> {
-    let PartId { pid, camid } = id;
-    let sum = sum.filter(|_| members > 0 && weight > 0.0 && weight.is_finite());
-    let sum = sum.ok_or_else(|| Fault::Damaged(format!("the sum of pid {pid}, camera {camid}")))?;
-    Ok(Part { members, weight, sum })
+fn damaged(PartId { pid, camid }: PartId) -> Fault {
+    Fault::Damaged(format!("the sum of pid {pid}, camera {camid}"))
+}
+
+/// The sum over the images of a centroid, those of a camera left out, in the place of `whole`;
+/// without any image it is empty.
+pub(super) fn sum_parts(
+    transaction: &Transaction<'_>,
+    RowId { pid, sub, .. }: RowId,
+    without: Option<CamId>,
+    whole: &mut Part,
+) -> Result<(), Fault> {
+    let sql = match sub {
+        0 => {
+            "SELECT camid, members, weight, sum FROM part WHERE pid = ?1 AND ?2 = 0
+             ORDER BY camid"
+        }
+        _ => {
+            "SELECT camid, members, weight, sum FROM sub_part WHERE pid = ?1 AND sub = ?2
+             ORDER BY camid"
+        }
+    };
+    whole.clear();
+    let mut statement = transaction.prepare_cached(sql)?;
+    let mut rows = statement.query([pid.0, sub])?;
+    while let Some(row) = rows.next()? {
+        let id = PartId { pid: pid.0, camid: row.get(0)? };
+        if without.is_none() || camera_of(id.camid) != without {
+            whole.absorb_row(row, 1, id)?;
+        }
+    }
+    Ok(())
 }
 
 /// The sum of the members that count, which is what a part must be.
@@ -192,13 +233,12 @@ fn write_centroid(
     settings: &Settings,
     pid: i64,
 ) -> Result<(), Fault> {
-    let parts = read_parts(transaction, pid, settings.dim)?;
-    if parts.is_empty() {
+    let mut whole = Part::empty(settings.dim);
+    sum_parts(transaction, RowId::centroid(Pid(pid), 0), None, &mut whole)?;
+    if whole.members == 0 {
         transaction.prepare_cached("DELETE FROM centroid WHERE pid = ?1")?.execute([pid])?;
         return Ok(());
     }
-    let mut whole = Part::empty(settings.dim);
-    parts.iter().for_each(|(_, part)| whole.absorb(part));
     let (direction, norm) = direction(&whole.mean());
     let sql = "INSERT INTO centroid (pid, norm, direction) VALUES (?1, ?2, ?3)
                ON CONFLICT (pid) DO UPDATE SET norm = excluded.norm, direction = excluded.direction";

@@ -11,6 +11,13 @@
 //! ([`OpenOptions::busy_timeout`]). Each handle keeps its rows in memory and refreshes those of the
 //! classes that changed before it searches; a search sees one state of the file from its beginning to
 //! its end. Searches of one handle take turns: each uses all threads already.
+//!
+//! # Sub-centroids
+//! A gallery made with [`Settings::sub_centroids`] above 1 gives an identity of several looks several
+//! centroids, and its distance is that of the nearest. Which identities, and which image belongs
+//! where, follows from the members that count and nothing else. Without a camera each sub-centroid is
+//! the mean of its other images; who belongs where stays. With a [`Filter`](crate::Filter) each
+//! identity has one centroid, that of its images that pass.
 
 mod cache;
 mod exchange;
@@ -20,6 +27,7 @@ mod ledger;
 mod members;
 mod read;
 mod search;
+mod sub_centroids;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -33,8 +41,10 @@ use crate::encoded::encode_all;
 use crate::error::Error;
 use crate::gallery::{AddOptions, ClassInfo, Gallery, Known, Selection, Stats, Verification};
 use crate::member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
+use crate::part::Part;
 use crate::precision::Precision;
 use crate::question::{Answer, SearchOptions};
+use crate::scan::RowId;
 use crate::settings::Settings;
 use cache::Cache;
 use fault::Fault;
@@ -182,8 +192,9 @@ impl Gallery for EmbeddedGallery {
 
     fn centroid(&self, pid: Pid) -> Result<Option<Vec<f64>>, Error> {
         self.read(|transaction, _| {
-            let parts = ledger::read_parts(transaction, pid.0, self.settings.dim)?;
-            Ok(cache::mean_without(self.settings.dim, &parts, None))
+            let mut whole = Part::empty(self.settings.dim);
+            ledger::sum_parts(transaction, RowId::centroid(pid, 0), None, &mut whole)?;
+            Ok((whole.members > 0).then(|| whole.mean()))
         })
     }
 

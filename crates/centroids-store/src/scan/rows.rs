@@ -18,7 +18,21 @@ const QUERY_BLOCK: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RowId {
     pub(crate) pid: Pid,
+    /// Which of an identity's sub-centroids, from 1; 0 is the centroid of all its images.
+    pub(crate) sub: i64,
     pub(crate) member: Option<MemberId>,
+}
+
+impl RowId {
+    /// A centroid.
+    pub(crate) fn centroid(pid: Pid, sub: i64) -> Self {
+        Self { pid, sub, member: None }
+    }
+
+    /// An image.
+    pub(crate) fn image(pid: Pid, member: MemberId) -> Self {
+        Self { pid, sub: 0, member: Some(member) }
+    }
 }
 
 /// Vectors that are searched.
@@ -220,7 +234,7 @@ mod tests {
         for (pid, vector) in vectors.iter().enumerate() {
             let norm = vector[0].hypot(vector[1]);
             let direction = vector.map(|value| (value / norm) as f32);
-            let id = RowId { pid: Pid(pid as i64), member: None };
+            let id = RowId::centroid(Pid(pid as i64), 0);
             rows.put(&NewRow { id, camera: None, direction: &direction, norm });
         }
         rows
@@ -250,7 +264,7 @@ mod tests {
     fn rows_come_and_go() {
         let mut rows =
             rows(Metric::default(), Precision::F32, &[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]);
-        let id = |pid| RowId { pid: Pid(pid), member: None };
+        let id = |pid| RowId::centroid(Pid(pid), 0);
         rows.remove(id(0));
         rows.remove(id(7));
         assert_eq!((rows.len(), nearest(&rows, [1.0, 0.0], 9)), (2, vec![2]));

@@ -15,6 +15,9 @@ mod exchange;
 /// Search against the brute force of `centroids-core`.
 mod search;
 
+/// Identities of several centroids.
+mod sub_centroids;
+
 /// What members may be, and what becomes of them.
 mod members;
 
