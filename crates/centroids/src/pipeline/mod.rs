@@ -1,5 +1,6 @@
 //! One function per step of the way from images to answers.
 
+mod bulk;
 mod chart;
 mod convert;
 mod doctor_cards;
@@ -21,9 +22,15 @@ mod search;
 mod train;
 mod verification;
 
+pub use bulk::{
+    BulkFolder, BulkJob, BulkPlan, BulkReport, PartNote, PartState, embed_parts, merge_centroids,
+    merge_parts,
+};
 pub use convert::{Converted, Names, convert_weights};
 pub use doctor_files::{DoctorFiles, write_findings};
-pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};
+pub use embed::{
+    Embedding, Images, Unreadable, embed_images, embed_records, images_of, images_of_urls,
+};
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
 pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};
 pub use evaluation_page::{EvaluationPage, write_evaluation_page};
