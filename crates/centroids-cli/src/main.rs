@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let output = Output::new(&global);
     let result = prepare().and_then(|()| match command {
         Command::Train(arguments) => commands::train::run(arguments, &output),
-        Command::Embed(arguments) => commands::embed::run(arguments, &output),
+        Command::Embed(arguments) => commands::embed::run(*arguments, &output),
         Command::Index(arguments) => commands::index::run(arguments, &output),
         Command::Search(arguments) => commands::search::run(arguments, &output),
         Command::Serve(arguments) => commands::serve::run(arguments, &output),

@@ -119,9 +119,9 @@ pub use calibration::{
     Calibration, CalibrationTargets, Confidence, IdentificationThreshold, Verdict,
     VerificationThreshold, calibrate,
 };
-pub use centroid::{CentroidOf, ClassSums, centroids};
+pub use centroid::{CentroidOf, CentroidsInParts, ClassSums, centroids};
 pub use distance::Distance;
-pub use embedding_file::{FileFault, NpyValues, write_npy};
+pub use embedding_file::{Concatenated, FileFault, NpyValues, concatenate, write_npy};
 pub use embeddings::Embeddings;
 pub use error::{Error, NoValidQuery};
 pub use evaluate::{

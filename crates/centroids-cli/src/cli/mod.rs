@@ -69,7 +69,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Train(TrainArgs),
-    Embed(EmbedArgs),
+    Embed(Box<EmbedArgs>),
     Index(IndexArgs),
     Search(SearchArgs),
     Serve(ServeArgs),

@@ -1,5 +1,6 @@
 //! One function per step of the way from images to answers.
 
+mod bulk;
 mod chart;
 mod class_view;
 mod convert;
@@ -26,10 +27,16 @@ mod train;
 mod training_curves;
 mod verification;
 
+    BulkFolder, BulkJob, BulkPlan, BulkReport, PartNote, PartState, embed_parts, merge_centroids,
+    merge_parts,
+pub use bulk::{
 pub use class_view::{ClassMember, ClassSpread, ClassView, class_centroid, view_class};
+};
 pub use convert::{Converted, Names, convert_weights};
 pub use doctor_files::{DoctorFiles, write_findings};
-pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};
+pub use embed::{
+    Embedding, Images, Unreadable, embed_images, embed_records, images_of, images_of_urls,
+};
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
 pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};
 pub use evaluation_page::{EvaluationPage, write_evaluation_page};
