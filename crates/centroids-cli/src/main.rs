@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Command::Embed(arguments) => commands::embed::run(arguments, &output),
         Command::Index(arguments) => commands::index::run(arguments, &output),
         Command::Search(arguments) => commands::search::run(arguments, &output),
-        Command::Serve(arguments) => commands::serve::run(*arguments, &output),
+        Command::Serve(arguments) => commands::serve::run(arguments, &output),
         Command::Evaluate(arguments) => commands::evaluate::run(*arguments, &output),
         Command::Report(arguments) => commands::report::run(arguments, &output),
         Command::Gallery(arguments) => commands::gallery::run(arguments, &output),

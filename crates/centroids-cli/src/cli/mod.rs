@@ -43,7 +43,7 @@ pub(crate) use prepare::{
 pub(crate) use refine::RefineArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use search::SearchArgs;
-pub(crate) use serve::{LimitArgs, ServeArgs};
+pub(crate) use serve::{LimitArgs, ServeArgs, ServiceArgs};
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
 pub(crate) use statistics::{StatisticsArgs, UnknownArgs};
 pub(crate) use train::TrainArgs;
@@ -72,7 +72,7 @@ pub(crate) enum Command {
     Embed(EmbedArgs),
     Index(IndexArgs),
     Search(SearchArgs),
-    Serve(Box<ServeArgs>),
+    Serve(ServeArgs),
     Evaluate(Box<EvaluateArgs>),
     Report(ReportArgs),
     Gallery(GalleryArgs),

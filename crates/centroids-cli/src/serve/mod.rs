@@ -1,166 +1,192 @@
-//! `centroids serve`: search and a living gallery over HTTP.
+//! The HTTP service.
 //!
-//! The web layer never sees tensors: pictures go to [`inference`], vectors come back. The model layer
-//! never sees HTTP. A request passes, from the outside: [`observe`] (id, log, figures, headers), a time
-//! limit, CORS, [`auth`], a bound on the requests at work, a bound on the body, its route.
+//! ```text
+//! connection ─▶ request id ─▶ log, times ─▶ problem documents ─▶ time and body limits
+//!            ─▶ token ─▶ a place ─▶ route ─▶ decode (threads) ─▶ batcher (one thread) ─▶ gallery
+//! ```
+//!
+//! Nothing that blocks runs on the threads that serve connections. The web layer sees vectors and
+//! files, no tensors.
 
 mod auth;
-mod connections;
-mod inference;
+mod batcher;
+mod connection;
+mod limits;
 mod observe;
 mod openapi;
 mod page;
+mod pictures;
 mod problem;
-mod question;
+mod reload;
 mod routes;
 mod state;
 mod upload;
 
-use std::io::IsTerminal as _;
+use std::ffi::OsString;
+use std::future::IntoFuture as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use centroids::core::Calibration;
-use centroids::pipeline::check_gallery_model;
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use axum::Router;
+use serde_json::json;
 use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
 
-pub(crate) use auth::Tokens;
-pub(crate) use inference::Batching;
-use inference::{Inference, ModelInfo};
-use state::{App, Parts, Shared};
+use crate::cli::{LimitArgs, ServiceArgs};
+use crate::interrupt::INTERRUPTED;
+use crate::output::Output;
+use auth::Access;
+use batcher::Batching;
+use connection::BoundedListener;
+use pictures::Pictures;
+pub(crate) use state::Source;
+use state::{App, Loaded, Parts, Shared};
 
-/// A service to be.
-pub(crate) struct Service {
-    pub(crate) model: PathBuf,
-    pub(crate) device: String,
-    pub(crate) store: PathBuf,
-    pub(crate) calibration: Option<Calibration>,
-    pub(crate) uploads: PathBuf,
-    pub(crate) listen: SocketAddr,
-    pub(crate) tokens: Tokens,
-    pub(crate) cors: Vec<String>,
-    pub(crate) limits: Limits,
-    pub(crate) batching: Batching,
-}
+/// Beyond the time of a request: for its answer to be read, or the next one to come.
+const CONNECTION_GRACE: Duration = Duration::from_secs(30);
+/// What has not ended by then, beyond the time of a request, is given up at the end.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// How often histograms are tidied up.
+const UPKEEP: Duration = Duration::from_secs(5);
 
-/// What a request may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Bytes of a body.
-    pub(crate) max_body: usize,
-    /// Pixels of a picture.
-    pub(crate) max_pixels: u64,
-    /// Requests at work at a time.
-    pub(crate) max_requests: usize,
-    /// Time from the first byte to the answer.
-    pub(crate) timeout: Duration,
-    /// How long accepted requests may take to end when the service is told to stop.
-    pub(crate) grace: Duration,
-}
-
-/// Serves until told to stop; `ready` is told the address.
+/// Serves until a signal ends it.
 ///
 /// # Errors
-/// Whatever keeps it from starting: model, gallery, address, a public address without a token.
-pub(crate) fn run(service: Service, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<()> {
+/// What cannot be opened or does not fit, an address without a token that others reach, an address
+/// that is taken.
+pub(crate) fn run(source: Source, service: &ServiceArgs, output: &Output) -> anyhow::Result<()> {
+    let access = Access::new(service.token_file.as_deref(), service.read_only, &service.cors)?;
     ensure!(
-        service.listen.ip().is_loopback() || !service.tokens.is_empty(),
-        "{} can be reached from other machines: give a token (--token-file or CENTROIDS_TOKEN), or \
-         listen on 127.0.0.1",
+        access.is_needed() || service.listen.ip().is_loopback(),
+        "--listen {}: others can reach this address, so a token is needed: --token-file FILE or \
+         CENTROIDS_TOKEN",
         service.listen
     );
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the service's threads")?;
-    runtime.block_on(serve(service, ready))
-}
-
-async fn serve(service: Service, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<()> {
-    let Service { listen, limits, .. } = service;
-    let listener =
-        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let address = listener.local_addr()?;
-    let app = app(service)?;
-    check_model(&app, &app.inference.model())?;
-    let router = openapi::router(app.clone(), &limits);
-    ready(address);
-    tracing::info!(%address, model = app.inference.model().fingerprint, "serving");
-    let stop = connections::told_to_stop(app)?;
-    connections::serve(listener, router, limits, stop).await;
-    tracing::info!("stopped");
-    Ok(())
-}
-
-fn app(service: Service) -> anyhow::Result<App> {
-    let Service {
-        model, device, store, calibration, uploads, tokens, cors, limits, batching, ..
-    } = service;
-    std::fs::create_dir_all(&uploads)
-        .with_context(|| format!("cannot make {}", uploads.display()))?;
-    // Keys of members are paths, which mean the same wherever the service is started.
-    let uploads = uploads.canonicalize()?;
-    let inference = Inference::start(&model, &device, batching)?;
-    let Limits { max_pixels, max_requests, .. } = limits;
-    let recorder = recorder()?;
-    Shared::new(Parts {
-        inference,
-        store,
-        calibration,
-        tokens,
-        cors,
-        uploads,
-        max_pixels,
-        max_requests,
-        recorder,
-    })
-}
-
-/// Refuses a model whose vectors the gallery does not hold.
-fn check_model(app: &Shared, model: &ModelInfo) -> anyhow::Result<()> {
-    let gallery = app.searched();
-    check_gallery_model(gallery.as_ref(), &model.path, &model.fingerprint, false)?;
-    let dim = gallery.settings().dim;
-    ensure!(
-        dim == model.dim,
-        "{}: embeds to {} dimensions, {} holds {dim}",
-        model.path.display(),
-        model.dim,
-        app.store.display()
-    );
-    Ok(())
-}
-
-/// Opens model and gallery again, as far as they are sound; requests at work keep the old ones.
-async fn reload(app: &App) -> anyhow::Result<()> {
-    let this = app.clone();
-    let model = app.inference.reload(move |model| check_model(&this, model)).await?;
-    let this = app.clone();
-    tokio::task::spawn_blocking(move || this.reopen()).await??;
-    tracing::info!(model = model.fingerprint, "model and gallery reloaded");
-    Ok(())
-}
-
-/// Where figures are gathered.
-fn recorder() -> anyhow::Result<PrometheusHandle> {
-    const SECONDS: [f64; 14] =
-        [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-    let sizes = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
-    let builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
-        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &sizes)?;
-    Ok(builder.install_recorder()?)
-}
-
-/// The log goes to stderr: lines on a terminal, JSON elsewhere. `CENTROIDS_LOG` chooses what is said.
-pub(crate) fn start_log(verbose: bool) {
-    let level = if verbose { "debug,hyper=info" } else { "info" };
-    let filter = EnvFilter::try_from_env("CENTROIDS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Only the first log of a process counts.
-    let _ = match std::io::stderr().is_terminal() {
-        true => log.try_init(),
-        false => log.json().flatten_event(true).try_init(),
+    observe::start_log(output);
+    let limits = &service.limits;
+    let parts = Parts {
+        batching: Batching {
+            size: limits.batch as usize,
+            budget: Duration::from_millis(limits.latency_budget_ms.into()),
+        },
+        places: limits.queue as usize,
+        max_pixels: u64::from(limits.max_pixels) * 1_000_000,
+        pictures: Pictures::new(&uploads(service.uploads.as_deref(), &source.store))?,
+        metrics: observe::start_metrics()?,
+        access,
+        source,
     };
+    let loaded = Loaded::open(&parts.source, parts.batching)?;
+    let app = Arc::new(App::new(parts, loaded));
+    let router = routes::router(&app, service)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(serve(app, router, service, output));
+    runtime.shutdown_timeout(SHUTDOWN_GRACE);
+    served
+}
+
+/// The folder given, or the one beside the gallery.
+fn uploads(given: Option<&Path>, store: &Path) -> PathBuf {
+    given.map_or_else(
+        || {
+            let mut name: OsString = store.as_os_str().to_owned();
+            name.push(".uploads");
+            name.into()
+        },
+        Path::to_owned,
+    )
+}
+
+async fn serve(
+    app: Shared,
+    router: Router,
+    service: &ServiceArgs,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(service.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", service.listen))?;
+    let address = listener.local_addr()?;
+    let LimitArgs { timeout, connections, .. } = service.limits;
+    let timeout = Duration::from_secs(timeout.into());
+    let mut end = EndSignal::new()?;
+    let listener = BoundedListener::new(listener, connections as usize, timeout + CONNECTION_GRACE);
+    let hangups = reload::on_hangup(app.clone())?;
+    announce(&app, address, output);
+    tokio::spawn(hangups);
+    let metrics = app.metrics.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            metrics.run_upkeep();
+        }
+    });
+    let (stop, mut stopped) = tokio::sync::watch::channel(false);
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        end.wait().await;
+        tracing::info!("ending: what was accepted is finished first");
+        // A second signal ends the process at once.
+        tokio::spawn(async move {
+            end.wait().await;
+            std::process::exit(INTERRUPTED.into());
+        });
+        let _ = stop.send(true);
+    });
+    let overdue = async {
+        // An error means that nobody will stop it any more, since it has ended.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+        tokio::time::sleep(timeout + SHUTDOWN_GRACE).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served?,
+        () = overdue => tracing::warn!("connections that do not end are closed"),
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn announce(app: &App, address: SocketAddr, output: &Output) {
+    let loaded = app.loaded();
+    let url = format!("http://{address}");
+    tracing::info!(url, model = loaded.fingerprint, store = app.store_name(), "serving");
+    output.line(format!("{} is served at {url}", app.store_name()));
+    output.value(&json!({ "url": url, "model": loaded.fingerprint }));
+}
+
+/// SIGTERM and SIGINT, from when this is made: one that comes before it is waited for is not lost.
+struct EndSignal {
+    #[cfg(unix)]
+    signals: [tokio::signal::unix::Signal; 2],
+}
+
+impl EndSignal {
+    #[cfg(unix)]
+    fn new() -> std::io::Result<EndSignal> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(EndSignal {
+            signals: [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?],
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> std::io::Result<EndSignal> {
+        Ok(EndSignal {})
+    }
+
+    async fn wait(&mut self) {
+        #[cfg(unix)]
+        {
+            let [terminate, interrupt] = &mut self.signals;
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        #[cfg(not(unix))]
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }

@@ -1,114 +1,101 @@
-//! Around every request: an id, a place, a line in the log, a figure in the metrics, and headers.
+//! What is measured and logged of each request.
 
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{MatchedPath, Request};
+use axum::http::HeaderName;
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
-use centroids::store::ContentHash;
+use axum::response::Response;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
 
-use super::problem::{Problem, REQUEST_ID};
-use super::state::App;
+use crate::output::Output;
 
-/// What a client calls the request, or what we do.
-const ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Under which a request is found in the log.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Numbers, times and logs a request. The id that a proxy gave it is kept.
-pub(super) async fn observe(request: Request, next: Next) -> Response {
-    let start = Instant::now();
-    let given = request.headers().get(ID).and_then(|value| value.to_str().ok());
-    let sound = |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(is_plain);
-    let id = given.filter(sound).map_or_else(new_id, str::to_owned);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let mut response = REQUEST_ID.scope(id.clone(), next.run(request)).await;
-    let (status, elapsed) = (response.status().as_u16(), start.elapsed());
-    tracing::info!(
-        request_id = id, %method, path, status, ms = elapsed.as_secs_f64() * 1e3, "request"
-    );
-    metrics::histogram!(
-        "http_server_request_duration_seconds",
-        "http_request_method" => method.to_string(),
-        "http_route" => route.unwrap_or_else(|| "other".to_owned()),
-        "http_response_status_code" => status.to_string(),
-    )
-    .record(elapsed);
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(ID, id);
-    }
-    response
+/// Upper ends of the buckets of all times, in seconds.
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Of batch sizes, in pictures.
+const PICTURES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Starts measuring.
+///
+/// # Errors
+/// When something measures already.
+pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
+    let of_batches = Matcher::Full("embed_batch_size".to_owned());
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(of_batches, &PICTURES)?;
+    let handle = builder.install_recorder()?;
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_histogram!("http_server_request_duration_seconds", Unit::Seconds, "Requests.");
+    describe_histogram!("decode_seconds", Unit::Seconds, "Decoding the pictures of a request.");
+    describe_histogram!("embed_seconds", Unit::Seconds, "Forward passes.");
+    describe_histogram!("embed_wait_seconds", Unit::Seconds, "From decoded to embedded.");
+    describe_histogram!("search_seconds", Unit::Seconds, "Searches.");
+    describe_histogram!("store_write_seconds", Unit::Seconds, "Changes of the gallery.");
+    describe_histogram!("embed_batch_size", "Pictures of a forward pass.");
+    describe_counter!("reloads_total", "Reloads by outcome.");
+    describe_gauge!("queue_depth", "Requests and pictures in work or waiting.");
+    describe_gauge!("gallery_classes", "Identities.");
+    describe_gauge!("gallery_members", "Images that count.");
+    describe_gauge!("gallery_revision", "Grows with every change.");
+    Ok(handle)
 }
 
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)
-}
-
-/// Sixteen digits that no other request of this process has.
-fn new_id() -> String {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    ContentHash::of(format!("{process}-{number}").as_bytes()).to_string()[..16].to_owned()
-}
-
-/// Answers as many requests at a time as there is room for, and sends the others away. Health and
-/// metrics always have room.
-pub(super) async fn make_room(State(app): State<App>, request: Request, next: Next) -> Response {
-    if !request.uri().path().starts_with("/v1/") {
-        return next.run(request).await;
-    }
-    match app.room.clone().try_acquire_owned() {
-        Ok(_place) => next.run(request).await,
-        Err(_) => Problem::too_many().into_response(),
-    }
-}
-
-/// What browsers are told: nothing is loaded from elsewhere, nothing is framed, types are as said.
-pub(super) async fn secure(request: Request, next: Next) -> Response {
-    let manual = request.uri().path().starts_with("/docs");
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    // The manual's pages bring styles of their own.
-    let policy = match manual {
-        true => {
-            "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' \
-                 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-        }
-        false => {
-            "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; \
-                  base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-        }
+/// Starts the log on stderr: a line of JSON each, on a terminal for people.
+pub(crate) fn start_log(output: &Output) {
+    use std::io::IsTerminal as _;
+    let default = if output.verbose() { "debug,hyper=info" } else { "info" };
+    let level = std::env::var("CENTROIDS_LOG").unwrap_or_else(|_| default.to_owned());
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Who started a log before keeps it.
+    let _ = if std::io::stderr().is_terminal() {
+        log.with_target(false).try_init()
+    } else {
+        log.json().flatten_event(true).with_target(false).try_init()
     };
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (
-            HeaderName::from_static("permissions-policy"),
-            "camera=(self), microphone=(), geolocation=()",
-        ),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ] {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+}
+
+/// The number of a request, made where the client sent none.
+pub(crate) fn request_id(request: &Request) -> String {
+    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    id.unwrap_or_default().to_owned()
+}
+
+/// Measures and logs a request. Neither headers nor bodies are logged.
+pub(crate) async fn observe(request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let method = request.method().to_string();
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("other", MatchedPath::as_str).to_owned();
+    let (path, id) = (request.uri().path().to_owned(), request_id(&request));
+    let response = next.run(request).await;
+    let (status, seconds) = (response.status().as_u16(), start.elapsed().as_secs_f64());
+    let labels = [
+        ("http_request_method", known_method(&method).to_owned()),
+        ("http_route", route.clone()),
+        ("http_response_status_code", status.to_string()),
+    ];
+    metrics::histogram!("http_server_request_duration_seconds", &labels).record(seconds);
+    let ms = (seconds * 1e4).round() / 10.0;
+    match route.as_str() {
+        "/healthz" | "/readyz" | "/metrics" => {
+            tracing::debug!(method, path, status, ms, request_id = id, "request");
+        }
+        _ => tracing::info!(method, path, status, ms, request_id = id, "request"),
     }
     response
 }
 
-/// What a panic becomes: a fault of this request and no other.
-pub(super) fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
-    let cause = cause.downcast_ref::<String>().map(String::as_str);
-    Problem::internal(cause.unwrap_or("a handler panicked")).into_response()
-}
-
-/// Gives answers of layers below, which have no words, the form of all others.
-pub(super) async fn explain_bare(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    match response.status() {
-        StatusCode::REQUEST_TIMEOUT => {
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response()
-        }
-        _ => response,
+/// A client cannot make labels up.
+fn known_method(method: &str) -> &str {
+    match method {
+        "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH" => method,
+        _ => "other",
     }
 }

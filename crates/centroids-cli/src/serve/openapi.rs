@@ -1,115 +1,87 @@
-//! Routes and the document that describes them, from one list.
+//! What the routes have in common in the OpenAPI document.
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::CorsLayer;
-use tower_http::timeout::TimeoutLayer;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{OpenApi as _, PartialSchema as _, ToSchema as _};
 
-use super::Limits;
-use super::auth::guard;
-use super::observe::{explain_bare, make_room, panicked, secure};
-use super::problem::Problem;
-use super::routes::{classes, embed, explain, health, members, model, search};
-use super::state::App;
-use super::{observe, page};
+use super::problem::Document;
 
-#[derive(OpenApi)]
+/// The frame that routes are put into.
+#[derive(utoipa::OpenApi)]
 #[openapi(
-    info(title = "centroids", description = "Image retrieval by class centroids"),
-    modifiers(&Token),
+    info(
+        title = "centroids",
+        description = "Image retrieval by class centroids. Errors are problem documents (RFC 9457).",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
     tags(
-        (name = "search", description = "Who or what is on a picture?"),
-        (name = "gallery", description = "Classes and their images"),
-        (name = "model", description = "What embeds"),
-        (name = "health", description = "For load balancers and monitoring"),
+        (name = "search", description = "Which identity does a picture show?"),
+        (name = "gallery", description = "Identities and their images"),
+        (name = "service", description = "The service itself")
     )
 )]
-struct Description;
+struct Frame;
 
-/// The one way to prove who one is.
-struct Token;
+const SCHEME: &str = "token";
 
-impl Modify for Token {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        openapi.components.get_or_insert_default().add_security_scheme("token", bearer);
-    }
+/// Refusals that every route of `/v1` can give.
+const REFUSALS: [(&str, &str); 7] = [
+    ("400", "The request is malformed"),
+    ("401", "A token is needed that is known here"),
+    ("403", "The token may not do this, or the server changes nothing"),
+    ("408", "The request took longer than the server allows"),
+    ("429", "As much is in work as is taken on; `Retry-After` says when to come back"),
+    ("500", "The server failed; its log says why"),
+    ("503", "The gallery cannot be used at the moment"),
+];
+
+/// Refusals of routes that read a body.
+const BODY_REFUSALS: [(&str, &str); 3] = [
+    ("413", "The body, or the number of pictures, is larger than the server allows"),
+    ("415", "The body is of a type that this route does not read"),
+    ("422", "The body is well-formed, but nothing can be done with it"),
+];
+
+/// The empty document.
+pub(crate) fn frame() -> OpenApi {
+    Frame::openapi()
 }
 
-fn api() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(search::post))
-        .routes(routes!(embed::post))
-        .routes(routes!(explain::post))
-        .routes(routes!(classes::list))
-        .routes(routes!(classes::get, classes::put, classes::delete))
-        .routes(routes!(classes::merge))
-        .routes(routes!(members::image))
-        .routes(routes!(members::delete))
-        .routes(routes!(members::relabel))
-        .routes(routes!(members::quarantine))
-        .routes(routes!(model::get))
-        .routes(routes!(health::alive))
-        .routes(routes!(health::ready))
-        .routes(routes!(health::metrics))
-}
-
-/// All routes with what surrounds them: the last layer is the outermost.
-pub(super) fn router(app: App, limits: &Limits) -> Router {
-    let (routes, document) = api().split_for_parts();
-    let cors = app.cors.iter().filter_map(|origin| origin.parse().ok()).collect::<Vec<_>>();
-    let cors = CorsLayer::new()
-        .allow_origin(cors)
-        .allow_methods(tower_http::cors::Any)
-        .allow_headers([axum::http::header::AUTHORIZATION, axum::http::header::CONTENT_TYPE]);
-    routes
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
-        .route("/", get(page::index))
-        .route("/{file}", get(page::file))
-        .fallback(|| async { Problem::not_found("there is nothing here; /docs/ has the routes") })
-        .method_not_allowed_fallback(|| async {
-            let detail = "this address is for another method; /docs/ has the routes";
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
-        })
-        .layer(DefaultBodyLimit::max(limits.max_body))
-        .layer(from_fn_with_state(app.clone(), make_room))
-        .layer(from_fn_with_state(app.clone(), guard))
-        .layer(cors)
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, limits.timeout))
-        .layer(from_fn(explain_bare))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(secure))
-        .layer(from_fn(observe::observe))
-        .with_state(app)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_route_says_what_it_answers() {
-        let (_, document) = api().split_for_parts();
-        let document = serde_json::to_value(&document).unwrap();
-        let paths = document["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 13, "{:?}", paths.keys());
-        for (path, operations) in paths {
-            for (method, operation) in operations.as_object().unwrap() {
-                let responses = operation["responses"].as_object().unwrap();
-                let ok = responses.contains_key("200");
-                assert!(ok && operation["summary"].is_string(), "{method} {path}");
-                let problems = path == "/healthz" || responses.contains_key("5XX");
-                assert!(problems, "{method} {path}: {responses:?}");
+/// Adds the refusals, their schema and the security scheme.
+pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
+    let components = document.components.get_or_insert_with(Components::new);
+    components.schemas.insert(Document::name().into_owned(), Document::schema());
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    components.add_security_scheme(SCHEME, bearer);
+    for (path, item) in &mut document.paths.paths {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            if path.starts_with("/v1/") {
+                secure(operation);
             }
         }
     }
+    document
+}
+
+fn secure(operation: &mut Operation) {
+    let none: [&str; 0] = [];
+    // Both: a server without tokens asks for none.
+    operation.security =
+        Some(vec![SecurityRequirement::default(), SecurityRequirement::new(SCHEME, none)]);
+    let of_body = if operation.request_body.is_some() { &BODY_REFUSALS[..] } else { &[] };
+    for (status, description) in REFUSALS.iter().chain(of_body) {
+        let responses = &mut operation.responses.responses;
+        let refusal = || RefOr::T(refusal(description));
+        responses.entry((*status).to_owned()).or_insert_with(refusal);
+    }
+}
+
+fn refusal(description: &str) -> Response {
+    let schema = Ref::from_schema_name(Document::name());
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", Content::new(Some(schema)))
+        .build()
 }

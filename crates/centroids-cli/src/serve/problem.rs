@@ -1,139 +1,184 @@
-//! Errors as RFC 9457 problem documents.
+//! What went wrong, as RFC 9457 says it.
 
-use std::fmt::Display;
-
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use centroids::store;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What went wrong, as `application/problem+json`.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+use super::observe::request_id;
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Texts of the framework's own refusals are short.
+const LONGEST_TEXT: usize = 4096;
+
+/// A refusal or failure, before it knows which request it answers.
+#[derive(Clone, Debug)]
 pub(crate) struct Problem {
-    /// `about:blank`: the title says it all.
+    status: StatusCode,
+    detail: String,
+    retry_after: Option<u32>,
+}
+
+/// A problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document {
+    /// Always `about:blank`: the status says what kind it is.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The status in words.
     title: String,
-    /// The HTTP status.
+    /// The status.
     status: u16,
-    /// What is wrong and what to do.
+    /// What is wrong, and what to do.
     detail: String,
-    /// What the log calls this request.
+    /// Path of the request.
+    instance: String,
+    /// As in the header `x-request-id` and in the log.
     request_id: String,
-    #[serde(skip)]
-    retry_after: Option<u32>,
-}
-
-tokio::task_local! {
-    /// The request that is being answered.
-    pub(super) static REQUEST_ID: String;
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, detail: impl Display) -> Self {
-        Self {
-            kind: "about:blank",
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
-            status: status.as_u16(),
-            detail: detail.to_string(),
-            request_id: REQUEST_ID.try_with(Clone::clone).unwrap_or_default(),
-            retry_after: None,
-        }
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
+        Problem { status, detail: detail.into(), retry_after: None }
     }
 
-    /// What is wrong and what to do.
-    pub(super) fn detail(self) -> String {
-        self.detail
+    /// Its status.
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
     }
 
-    pub(super) fn not_found(detail: impl Display) -> Self {
-        Self::new(StatusCode::NOT_FOUND, detail)
+    /// 400: not what a request looks like.
+    pub(crate) fn malformed(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// What the client sent can be read but means nothing: a broken picture, a wrong dimension.
-    pub(super) fn unprocessable(detail: impl Display) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    /// 422: well-formed, but nothing that can be done.
+    pub(crate) fn invalid(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
-    /// Full: come back later.
-    pub(super) fn too_many() -> Self {
-        let busy = "the service is busy; try again after the time in Retry-After";
-        Self { retry_after: Some(1), ..Self::new(StatusCode::TOO_MANY_REQUESTS, busy) }
+    /// 404.
+    pub(crate) fn missing(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// A fault on this side. The client learns no more than that; the log has the rest.
-    pub(super) fn internal(cause: impl Display) -> Self {
-        tracing::error!(%cause, "request failed");
-        let detail = "the service failed; its log says why, under this request's id";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    /// 413.
+    pub(crate) fn too_large(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
-}
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (status, kind, body).into_response();
-        if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            let bearer = HeaderValue::from_static("Bearer realm=\"centroids\"");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
-        }
-        response
+    /// 429.
+    pub(crate) fn busy() -> Problem {
+        let detail = "as much is in work as is taken on at a time: come back in a second";
+        Problem { retry_after: Some(1), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
+    /// 500: what happened goes to the log, not to the client.
+    pub(crate) fn internal(what: impl Into<String>) -> Problem {
+        tracing::error!(what = what.into(), "failed");
+        let detail = "the server failed; its log says why under this request_id";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
+    /// 503: may go better later.
+    fn unavailable(what: &str, detail: &str) -> Problem {
+        tracing::error!(what, "unavailable");
+        Problem { retry_after: Some(5), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 }
 
-impl From<store::Error> for Problem {
-    /// Only what the client sent is told; of files and their faults the log has the rest.
-    fn from(error: store::Error) -> Self {
-        use store::Error as E;
+/// Server's faults are logged with the file they name; clients read of what they sent.
+impl From<centroids::store::Error> for Problem {
+    fn from(error: centroids::store::Error) -> Problem {
+        use centroids::store::Error;
+        let text = error.to_string();
         match error {
-            E::Dimension { .. } | E::NotFinite { .. } | E::Member { .. } | E::Filter { .. } => {
-                Self::unprocessable(error)
-            }
-            E::Conflict { .. } | E::JunkClass => Self::new(StatusCode::CONFLICT, error),
-            E::Busy { .. } => {
-                tracing::warn!(%error, "the gallery is busy");
-                Self { retry_after: Some(1), ..Self::too_many() }
-            }
-            E::DiskFull { .. } => {
-                tracing::error!(%error, "cannot store");
-                let detail = "the service's disk is full: nothing of this request was stored";
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, detail)
-            }
-            other => Self::internal(other),
+            Error::Dimension { .. }
+            | Error::NotFinite { .. }
+            | Error::Member { .. }
+            | Error::Filter { .. }
+            | Error::JunkClass => Problem::invalid(text),
+            Error::Conflict { .. } => Problem::new(StatusCode::CONFLICT, text),
+            Error::Busy { .. } => Problem::unavailable(&text, "another process holds the gallery"),
+            Error::DiskFull { .. } => Problem::unavailable(&text, "the server's disk is full"),
+            Error::ReadOnly { .. } => Problem::unavailable(&text, "the gallery cannot be written"),
+            _ => Problem::internal(text),
         }
     }
 }
 
 impl From<centroids::Error> for Problem {
-    fn from(error: centroids::Error) -> Self {
+    fn from(error: centroids::Error) -> Problem {
         match error {
             centroids::Error::Store(error) => error.into(),
-            other => Self::internal(other),
+            other => Problem::internal(other.to_string()),
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The body is written by [`complete`], which knows the request.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
 
-    #[test]
-    fn a_problem_is_a_document_of_its_kind() {
-        let response = Problem::too_many().into_response();
-        assert_eq!(response.status(), 429);
-        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
-        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
-        let problem = serde_json::to_value(Problem::not_found("no class `x`")).unwrap();
-        assert_eq!(
-            (&problem["status"], &problem["title"], &problem["type"], &problem["detail"]),
-            (&404.into(), &"Not Found".into(), &"about:blank".into(), &"no class `x`".into())
-        );
+/// Makes a problem document of every refusal, those of the framework included.
+pub(crate) async fn complete(request: Request, next: Next) -> Response {
+    let (path, id) = (request.uri().path().to_owned(), request_id(&request));
+    let mut response = next.run(request).await;
+    if !(response.status().is_client_error() || response.status().is_server_error()) {
+        return response;
+    }
+    let problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None => {
+            let body = std::mem::take(response.body_mut());
+            let text = to_bytes(body, LONGEST_TEXT).await.unwrap_or_default();
+            Problem::new(response.status(), reason(response.status(), &text))
+        }
+    };
+    let document = Document {
+        kind: "about:blank",
+        title: title(problem.status),
+        status: problem.status.as_u16(),
+        detail: problem.detail,
+        instance: path,
+        request_id: id,
+    };
+    let headers = response.headers_mut();
+    headers.remove(axum::http::header::CONTENT_LENGTH);
+    headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+    if problem.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = problem.retry_after {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    *response.body_mut() = Body::from(serde_json::to_vec(&document).unwrap_or_default());
+    response
+}
+
+fn title(status: StatusCode) -> String {
+    status.canonical_reason().unwrap_or("Problem").to_owned()
+}
+
+/// The framework's words, or ours where it has none for those who did not write it.
+fn reason(status: StatusCode, text: &[u8]) -> String {
+    match status {
+        StatusCode::REQUEST_TIMEOUT => "the request took longer than the server allows".to_owned(),
+        StatusCode::METHOD_NOT_ALLOWED => "this path does not know this method".to_owned(),
+        StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than the server allows".to_owned(),
+        _ if text.is_empty() => title(status),
+        _ => String::from_utf8_lossy(text).into_owned(),
     }
 }

@@ -1,160 +1,128 @@
-//! What all requests share.
+//! What the service holds: a model and a gallery that fit, and the bounds of its work.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use centroids::core::{Calibration, Pid};
-use centroids::store::{ClassRef, EmbeddedGallery, Gallery, OpenOptions};
+use centroids::core::{Calibration, Unit};
+use centroids::model::parse_device;
+use centroids::pipeline::{ModelFile, check_gallery_model, open_model, read_calibration};
+use centroids::store::{EmbeddedGallery, Gallery, OpenOptions};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
-use super::auth::Tokens;
-use super::inference::Inference;
-use super::problem::Problem;
+use super::auth::Access;
+use super::batcher::{Batcher, Batching};
+use super::limits::Places;
+use super::pictures::Pictures;
+use crate::commands::index::model_path;
 
-/// The service, for every handler; cloning shares it.
-pub(crate) type App = Arc<Shared>;
-
-/// See [`App`].
-pub(crate) struct Shared {
-    pub(super) inference: Inference,
-    pub(super) store: PathBuf,
-    galleries: RwLock<Galleries>,
-    pub(super) calibration: Option<Calibration>,
-    pub(super) tokens: Tokens,
-    pub(super) cors: Vec<String>,
-    /// Where uploaded pictures are kept.
-    pub(super) uploads: PathBuf,
-    pub(super) max_pixels: u64,
-    /// Pictures are decoded by as many threads as there are cores.
-    pub(super) decoders: Arc<Semaphore>,
-    /// Requests that may be answered at a time.
-    pub(super) room: Arc<Semaphore>,
-    pub(super) recorder: PrometheusHandle,
+/// Where everything comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The gallery.
+    pub(crate) store: PathBuf,
+    /// The model, if not the one that the gallery names.
+    pub(crate) model: Option<PathBuf>,
+    /// What hits are worth.
+    pub(crate) calibration: Option<PathBuf>,
+    /// Where to compute.
+    pub(crate) device: String,
 }
 
-/// Two handles of one gallery, so that searches do not wait for writers.
-#[derive(Clone)]
-struct Galleries {
-    searched: Arc<dyn Gallery>,
-    edited: Arc<dyn Gallery>,
+/// A model, its gallery and its calibration, opened together.
+pub(crate) struct Loaded {
+    pub(crate) model: Arc<ModelFile>,
+    pub(crate) fingerprint: String,
+    pub(crate) gallery: Arc<dyn Gallery>,
+    pub(crate) calibration: Option<Calibration>,
+    pub(crate) batcher: Batcher,
 }
 
-impl Galleries {
-    fn open(store: &std::path::Path) -> anyhow::Result<Self> {
-        let open = || EmbeddedGallery::open(store, OpenOptions::default());
-        let searched = open()?;
-        searched.warm()?;
-        Ok(Self { searched: Arc::new(searched), edited: Arc::new(open()?) })
+impl Loaded {
+    /// Opens all, and makes the first search as fast as the next.
+    ///
+    /// # Errors
+    /// What cannot be opened or does not fit together, by its file.
+    pub(crate) fn open(source: &Source, batching: Batching) -> anyhow::Result<Loaded> {
+        let gallery = EmbeddedGallery::open(&source.store, OpenOptions::default())?;
+        let path = model_path(source.model.as_deref(), &gallery)?;
+        let model = Arc::new(open_model(&path, &parse_device(&source.device)?)?);
+        let fingerprint = model.embedder.fingerprint();
+        check_gallery_model(&gallery, &model.path, &fingerprint, false)?;
+        let calibration = source.calibration.as_deref().map(read_calibration).transpose()?;
+        if let Some(calibration) = &calibration {
+            calibration.check(&fingerprint, calibration.unit, &gallery.settings().metric())?;
+        }
+        gallery.warm()?;
+        let [height, width] = model.embedder.input().size;
+        model.embedder.embed_batch(vec![0.0; 3 * height * width], [1, 3, height, width]);
+        let batcher = Batcher::start(model.clone(), batching)?;
+        Ok(Loaded { model, fingerprint, gallery: Arc::new(gallery), calibration, batcher })
+    }
+
+    /// The calibration, if it is one for this unit.
+    pub(crate) fn calibration(&self, unit: Unit) -> Option<&Calibration> {
+        self.calibration.as_ref().filter(|calibration| calibration.unit == unit)
     }
 }
 
-/// What [`Shared::new`] is made of, beside the gallery.
-pub(super) struct Parts {
-    pub(super) inference: Inference,
-    pub(super) store: PathBuf,
-    pub(super) calibration: Option<Calibration>,
-    pub(super) tokens: Tokens,
-    pub(super) cors: Vec<String>,
-    pub(super) uploads: PathBuf,
-    pub(super) max_pixels: u64,
-    pub(super) max_requests: usize,
-    pub(super) recorder: PrometheusHandle,
+/// The service.
+pub(crate) struct App {
+    pub(crate) source: Source,
+    pub(crate) batching: Batching,
+    pub(crate) access: Access,
+    pub(crate) places: Places,
+    /// Who may decode at a time: decoded pictures are large.
+    pub(crate) decoders: Arc<Semaphore>,
+    pub(crate) max_pixels: u64,
+    pub(crate) pictures: Pictures,
+    pub(crate) metrics: PrometheusHandle,
+    loaded: RwLock<Arc<Loaded>>,
 }
 
-impl Shared {
-    /// Opens the gallery.
-    ///
-    /// # Errors
-    /// Of the gallery.
-    pub(super) fn new(parts: Parts) -> anyhow::Result<App> {
-        let Parts { inference, store, calibration, tokens, cors, uploads, max_pixels, .. } = parts;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Arc::new(Self {
-            galleries: RwLock::new(Galleries::open(&store)?),
-            inference,
-            store,
-            calibration,
-            tokens,
-            cors,
-            uploads,
-            max_pixels,
+/// The service, as handlers have it.
+pub(crate) type Shared = Arc<App>;
+
+/// All of [`App`] but what is opened again while it runs.
+pub(crate) struct Parts {
+    pub(crate) source: Source,
+    pub(crate) batching: Batching,
+    pub(crate) access: Access,
+    pub(crate) places: usize,
+    pub(crate) max_pixels: u64,
+    pub(crate) pictures: Pictures,
+    pub(crate) metrics: PrometheusHandle,
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts, loaded: Loaded) -> App {
+        let Parts { source, batching, access, places, max_pixels, pictures, metrics } = parts;
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        App {
+            source,
+            batching,
+            access,
+            places: Places::new(places),
             decoders: Arc::new(Semaphore::new(cores)),
-            room: Arc::new(Semaphore::new(parts.max_requests)),
-            recorder: parts.recorder,
-        }))
+            max_pixels,
+            pictures,
+            metrics,
+            loaded: RwLock::new(Arc::new(loaded)),
+        }
     }
 
-    fn galleries(&self) -> Galleries {
-        self.galleries.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What is served now. A request keeps to the one it began with.
+    pub(crate) fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The handle whose rows are in memory.
-    pub(super) fn searched(&self) -> Arc<dyn Gallery> {
-        self.galleries().searched
+    /// Serves something else from the next request on.
+    pub(crate) fn replace(&self, loaded: Loaded) {
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
     }
 
-    /// Opens the gallery's file again: it may be another one by now.
-    ///
-    /// # Errors
-    /// Of the gallery; the old one stays.
-    pub(super) fn reopen(&self) -> anyhow::Result<()> {
-        let new = Galleries::open(&self.store)?;
-        *self.galleries.write().unwrap_or_else(PoisonError::into_inner) = new;
-        Ok(())
+    /// Name of the gallery's file, without its folder.
+    pub(crate) fn store_name(&self) -> String {
+        Path::new(&self.source.store).file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
-
-    /// Does something with the rows in memory, off the threads that serve.
-    ///
-    /// # Errors
-    /// Of the work.
-    pub(super) async fn search<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&dyn Gallery) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let gallery = self.searched();
-        blocking(move || work(gallery.as_ref())).await
-    }
-
-    /// Reads or changes the gallery, off the threads that serve.
-    ///
-    /// # Errors
-    /// Of the work.
-    pub(super) async fn gallery<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&dyn Gallery) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let gallery = self.galleries().edited;
-        blocking(move || work(gallery.as_ref())).await
-    }
-}
-
-/// Runs what takes its time where it keeps no request waiting.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Problem::internal(error)))
-}
-
-/// The class a text means here: a name, or else the number of a class that may have a name.
-pub(super) fn class_ref(gallery: &dyn Gallery, text: &str) -> Result<ClassRef, Problem> {
-    let named = ClassRef::Name(text.to_owned());
-    if text.is_empty() || text.len() > 255 {
-        return Err(Problem::unprocessable("a class has a name of 1 to 255 bytes"));
-    }
-    if let Ok(pid) = text.parse::<i64>()
-        && gallery.find_class(&named)?.is_none()
-    {
-        return Ok(ClassRef::Pid(Pid(pid)));
-    }
-    Ok(named)
-}
-
-/// The class that a text means.
-///
-/// # Errors
-/// 404 if there is none.
-pub(super) fn find_class(gallery: &dyn Gallery, text: &str) -> Result<Pid, Problem> {
-    let found = gallery.find_class(&class_ref(gallery, text)?)?;
-    found.ok_or_else(|| Problem::not_found(format!("there is no class `{text}`")))
 }

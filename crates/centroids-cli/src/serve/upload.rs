@@ -1,178 +1,234 @@
-//! What a request carries: pictures and fields, within bounds.
+//! What clients send: pictures and text fields, within bounds.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest as _, Multipart, Request};
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse as _;
-use centroids::data::{EvalTransform, InputSpec, RgbImage, decode_bytes};
-use futures_util::future::try_join_all;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{FromRequest as _, Multipart, Query, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use centroids::data::{EvalTransform, Resizer, decode_bytes};
 
+use super::batcher::{Coming, Prepared};
+use super::limits::{Place, blocking};
 use super::problem::Problem;
-use super::state::{Shared, blocking};
+use super::state::{App, Loaded};
 
-/// Most pictures of a request.
-const MOST_PICTURES: usize = 64;
+/// Text fields of a request, and bytes of one.
+const MOST_FIELDS: usize = 256;
+const LONGEST_FIELD: usize = 8192;
 
 /// A picture as it was sent.
-#[derive(Clone, Debug)]
-pub(super) struct Picture {
-    /// The name it was sent under; only ever shown.
-    pub(super) name: String,
-    pub(super) bytes: Bytes,
+#[derive(Clone)]
+pub(crate) struct Picture {
+    /// The client's name for it, for answers only.
+    pub(crate) name: String,
+    /// The file.
+    pub(crate) bytes: Bytes,
 }
 
-/// Pictures, and fields in their order.
-#[derive(Debug, Default)]
-pub(super) struct Upload {
-    pub(super) pictures: Vec<Picture>,
-    pub(super) fields: Vec<(String, String)>,
+/// Pictures and fields, in their order.
+#[derive(Default)]
+pub(crate) struct Upload {
+    pub(crate) pictures: Vec<Picture>,
+    pub(crate) fields: Vec<(String, String)>,
+}
+
+/// What a body is, by its `Content-Type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Multipart,
+    Picture,
+    Json,
+}
+
+/// # Errors
+/// 415 for anything else.
+pub(crate) fn kind(request: &Request) -> Result<Kind, Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    match kind.to_ascii_lowercase().as_str() {
+        "multipart/form-data" => Ok(Kind::Multipart),
+        "application/json" => Ok(Kind::Json),
+        "application/octet-stream" => Ok(Kind::Picture),
+        image if image.starts_with("image/") => Ok(Kind::Picture),
+        _ => Err(unsupported("multipart/form-data with `image`, or a picture (image/*)")),
+    }
+}
+
+/// 415.
+pub(crate) fn unsupported(wanted: &str) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("send {wanted}"))
 }
 
 impl Upload {
-    /// Reads `multipart/form-data`, whose parts `image` are pictures and whose others are fields, or a
-    /// picture as the whole body, with fields in the address.
+    /// Reads a form, or a picture whose fields are query parameters. There is at least one picture.
     ///
     /// # Errors
-    /// 400 malformed, 413 too large, 415 something else, 422 without a picture or with too many.
-    pub(super) async fn read(request: Request) -> Result<Self, Problem> {
-        let mut upload = Self { fields: query_fields(&request)?, ..Self::default() };
-        match kind(&request).as_str() {
-            "multipart/form-data" => upload.read_parts(request).await?,
-            "application/octet-stream" => upload.read_body(request).await?,
-            kind if kind.starts_with("image/") => upload.read_body(request).await?,
-            other => {
-                let detail = format!(
-                    "`{other}` is not taken here: send multipart/form-data with parts named `image`, \
-                     or a picture as image/*"
-                );
-                return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-            }
-        }
-        match upload.pictures.len() {
-            0 => Err(Problem::unprocessable("there is no picture: name its part `image`")),
-            1..=MOST_PICTURES => Ok(upload),
-            many => Err(Problem::unprocessable(format!(
-                "{many} pictures are too many: send at most {MOST_PICTURES} at a time"
-            ))),
-        }
-    }
-
-    async fn read_parts(&mut self, request: Request<Body>) -> Result<(), Problem> {
-        let parts = Multipart::from_request(request, &()).await;
-        let mut parts = parts.map_err(|error| rejected(error.status(), error.body_text()))?;
-        let broken = |error: axum::extract::multipart::MultipartError| {
-            rejected(error.status(), error.body_text())
+    /// 400 for a broken form, 413 for a body over the limit, 415 for JSON.
+    pub(crate) async fn read(request: Request) -> Result<Upload, Problem> {
+        let upload = match kind(&request)? {
+            Kind::Multipart => Upload::form(request).await?,
+            Kind::Picture => Upload::picture(request).await?,
+            Kind::Json => return Err(unsupported("multipart/form-data or a picture (image/*)")),
         };
-        while let Some(part) = parts.next_field().await.map_err(broken)? {
-            let name = part.name().unwrap_or_default().to_owned();
-            if name == "image" || part.file_name().is_some() {
-                let name = part.file_name().unwrap_or("image").to_owned();
-                let bytes = part.bytes().await.map_err(broken)?;
-                self.pictures.push(Picture { name, bytes });
-            } else {
-                self.fields.push((name, part.text().await.map_err(broken)?));
-            }
+        if upload.pictures.is_empty() {
+            return Err(Problem::invalid("there is no picture: send at least one as `image`"));
         }
-        Ok(())
+        Ok(upload)
     }
 
-    async fn read_body(&mut self, request: Request<Body>) -> Result<(), Problem> {
-        let bytes = read_bytes(request).await?;
-        self.pictures.push(Picture { name: "image".to_owned(), bytes });
-        Ok(())
+    async fn form(request: Request) -> Result<Upload, Problem> {
+        let form = Multipart::from_request(request, &()).await;
+        let mut form = form.map_err(|error| Problem::malformed(error.body_text()))?;
+        let broken = |error: axum::extract::multipart::MultipartError| {
+            Problem::new(error.status(), error.body_text())
+        };
+        let mut upload = Upload::default();
+        while let Some(part) = form.next_field().await.map_err(broken)? {
+            let name = part.name().unwrap_or_default().to_owned();
+            let file = part.file_name().map(str::to_owned);
+            let bytes = part.bytes().await.map_err(broken)?;
+            if name == "image" {
+                let number = upload.pictures.len() + 1;
+                let name = file.unwrap_or_else(|| format!("image {number}"));
+                upload.pictures.push(Picture { name, bytes });
+                continue;
+            }
+            if upload.fields.len() == MOST_FIELDS || bytes.len() > LONGEST_FIELD {
+                return Err(Problem::too_large(format!(
+                    "at most {MOST_FIELDS} fields of {LONGEST_FIELD} bytes"
+                )));
+            }
+            let text = String::from_utf8(bytes.into())
+                .map_err(|_| Problem::malformed(format!("field `{name}` is not UTF-8")))?;
+            upload.fields.push((name, text));
+        }
+        Ok(upload)
     }
 
-    /// The last value of a field.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
-        let named = self.fields.iter().rev().find(|(key, _)| key == name);
-        named.map(|(_, value)| value.as_str())
+    async fn picture(request: Request) -> Result<Upload, Problem> {
+        let fields = Query::try_from_uri(request.uri());
+        let Query(fields) = fields.map_err(|error| Problem::malformed(error.body_text()))?;
+        let bytes = body(request).await?;
+        Ok(Upload { pictures: vec![Picture { name: "image".to_owned(), bytes }], fields })
     }
 }
 
-/// The whole body.
+/// The whole body; its limit is a layer's.
 ///
 /// # Errors
-/// 413 too large, 400 broken off.
-pub(super) async fn read_bytes(request: Request) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, &())
-        .await
-        .map_err(|error| rejected(error.status(), error.body_text()))
+/// 413 beyond the limit, 400 where the client broke off.
+pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
+    to_bytes(request.into_body(), usize::MAX).await.map_err(|error| {
+        let mut cause: Option<&dyn std::error::Error> = Some(&error);
+        while let Some(error) = cause {
+            if error.to_string().contains("length limit exceeded") {
+                return Problem::too_large("the body is larger than the server allows");
+            }
+            cause = error.source();
+        }
+        Problem::malformed("the body ended too early")
+    })
 }
 
-/// A rejection of the framework in our words.
-pub(super) fn rejected(status: StatusCode, text: String) -> Problem {
-    Problem::new(status, text)
+/// Pictures made ready for the network, and those that are none.
+pub(crate) struct Decoded {
+    /// `[n, 3, height, width]`.
+    pub(crate) prepared: Prepared,
+    /// Which pictures these are, `[n]`, ascending.
+    pub(crate) readable: Vec<usize>,
+    /// The others, with the reason.
+    pub(crate) unreadable: Vec<(usize, String)>,
 }
 
-/// The type of the body, without parameters, in lower case.
-pub(super) fn kind(request: &Request) -> String {
-    let value = request.headers().get(header::CONTENT_TYPE);
-    let value = value.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+/// Decodes pictures one after the other, so that one request holds one decoded picture at a time;
+/// as many requests as there are cores do so at once.
+///
+/// # Errors
+/// 500.
+pub(crate) async fn decode(
+    app: &App,
+    loaded: &Loaded,
+    pictures: Vec<Picture>,
+    place: Place,
+) -> Result<Decoded, Problem> {
+    let permit = app.decoders.clone().acquire_owned().await;
+    let (transform, max_pixels) = (EvalTransform(*loaded.model.embedder.input()), app.max_pixels);
+    blocking(place, move || {
+        let _permit = permit;
+        let start = Instant::now();
+        let decoded = decode_all(&pictures, transform, max_pixels);
+        metrics::histogram!("decode_seconds").record(start.elapsed());
+        decoded
+    })
+    .await
 }
 
-/// Fields of the address.
-pub(super) fn query_fields(request: &Request) -> Result<Vec<(String, String)>, Problem> {
-    axum::extract::Query::<Vec<(String, String)>>::try_from_uri(request.uri())
-        .map(|query| query.0)
-        .map_err(|error| {
-            rejected(error.into_response().status(), "the query string is malformed".to_owned())
-        })
-}
-
-impl Shared {
-    /// Decodes a picture, strictly, within the limit of pixels.
-    ///
-    /// # Errors
-    /// 422, naming the picture.
-    pub(super) async fn decode(&self, picture: Picture) -> Result<RgbImage, Problem> {
-        let max_pixels = self.max_pixels;
-        self.decoding(move || decode(&picture, max_pixels)).await
+fn decode_all(pictures: &[Picture], transform: EvalTransform, max_pixels: u64) -> Decoded {
+    let (mut resizer, mut readable, mut unreadable) = (Resizer::default(), vec![], vec![]);
+    let mut prepared = Prepared::default();
+    for (row, Picture { name, bytes }) in pictures.iter().enumerate() {
+        // A decoder's fault is the picture's: whoever sent it learns so, nobody else.
+        match catch_unwind(AssertUnwindSafe(|| decode_bytes(bytes, name, max_pixels))) {
+            Ok(Ok(image)) => {
+                transform.append(&image, &mut resizer, &mut prepared.values);
+                readable.push(row);
+            }
+            Ok(Err(error)) => unreadable.push((row, error.to_string())),
+            Err(_) => unreadable.push((row, format!("`{name}`: cannot be decoded"))),
+        }
     }
-
-    /// Decodes a picture and makes it what the network takes: `[3, h, w]`.
-    ///
-    /// # Errors
-    /// 422, naming the picture.
-    pub(super) async fn prepare(
-        &self,
-        picture: Picture,
-        input: InputSpec,
-    ) -> Result<Vec<f32>, Problem> {
-        let max_pixels = self.max_pixels;
-        let work = move || decode(&picture, max_pixels).map(|i| EvalTransform(input).apply(&i));
-        self.decoding(work).await
-    }
-
-    async fn decoding<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let permit = self.decoders.clone().acquire_owned().await;
-        blocking(move || {
-            let (_permit, start) = (permit, Instant::now());
-            let done = work();
-            metrics::histogram!("stage_duration_seconds", "stage" => "decode")
-                .record(start.elapsed());
-            done
-        })
-        .await
-    }
-
-    /// Embeds pictures, all or none.
-    ///
-    /// # Errors
-    /// 422 for the first that is broken, 429 when there is no room.
-    pub(super) async fn embed(&self, pictures: &[Picture]) -> Result<Vec<Vec<f32>>, Problem> {
-        let input = self.inference.model().input;
-        let preparing = pictures.iter().map(|picture| self.prepare(picture.clone(), input));
-        let prepared = try_join_all(preparing).await?;
-        self.inference.embed(prepared, input).await
-    }
+    prepared.count = readable.len();
+    Decoded { prepared, readable, unreadable }
 }
 
-fn decode(picture: &Picture, max_pixels: u64) -> Result<RgbImage, Problem> {
-    decode_bytes(&picture.bytes, &picture.name, max_pixels).map_err(Problem::unprocessable)
+/// Vectors of pictures, and what was not readable.
+pub(crate) struct Embedded {
+    /// `[dim]` each.
+    pub(crate) vectors: Vec<Vec<f32>>,
+    /// Which pictures these are, ascending.
+    pub(crate) readable: Vec<usize>,
+    /// The others, with the reason.
+    pub(crate) unreadable: Vec<(usize, String)>,
+}
+
+/// Decodes and embeds what can be read of `pictures`.
+///
+/// # Errors
+/// 413 or 429 for more pictures than there are places, 500.
+pub(crate) async fn embed(
+    app: &App,
+    loaded: &Arc<Loaded>,
+    pictures: Vec<Picture>,
+    place: Place,
+) -> Result<Embedded, Problem> {
+    let coming: Coming = loaded.batcher.announce();
+    let mut places = vec![place.clone()];
+    if pictures.len() > 1 {
+        places.push(app.places.take(pictures.len() - 1)?);
+    }
+    let Decoded { prepared, readable, unreadable } = decode(app, loaded, pictures, place).await?;
+    let start = Instant::now();
+    let vectors = loaded.batcher.embed(prepared, places, coming).await?;
+    metrics::histogram!("embed_wait_seconds").record(start.elapsed());
+    Ok(Embedded { vectors, readable, unreadable })
+}
+
+/// As [`embed`], all of them or none.
+///
+/// # Errors
+/// 422 for one that is not readable, and those of [`embed`].
+pub(crate) async fn embed_all(
+    app: &App,
+    loaded: &Arc<Loaded>,
+    pictures: Vec<Picture>,
+    place: Place,
+) -> Result<Vec<Vec<f32>>, Problem> {
+    let embedded = embed(app, loaded, pictures, place).await?;
+    match embedded.unreadable.into_iter().next() {
+        Some((_, reason)) => Err(Problem::invalid(reason)),
+        None => Ok(embedded.vectors),
+    }
 }

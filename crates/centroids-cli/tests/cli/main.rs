@@ -75,6 +75,15 @@ mod run_logs;
 /// The scripts that stand for those of the NPU port.
 mod scripts;
 
+/// `serve`.
+mod serve;
+
+/// `serve` when clients, disks and processes fail it.
+mod serve_faults;
+
+/// A server and a client.
+mod service;
+
 /// Intervals, comparisons, verification, open sets and calibrated searches.
 mod unknown;
 

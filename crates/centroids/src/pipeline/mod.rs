@@ -1,6 +1,7 @@
 //! One function per step of the way from images to answers.
 
 mod chart;
+mod class_view;
 mod convert;
 mod doctor_cards;
 mod doctor_files;
@@ -25,6 +26,7 @@ mod train;
 mod training_curves;
 mod verification;
 
+pub use class_view::{ClassMember, ClassSpread, ClassView, class_centroid, view_class};
 pub use convert::{Converted, Names, convert_weights};
 pub use doctor_files::{DoctorFiles, write_findings};
 pub use embed::{Embedding, Images, Unreadable, embed_records, images_of};

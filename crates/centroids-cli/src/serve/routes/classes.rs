@@ -1,55 +1,100 @@
-//! Classes of the gallery and their images.
+//! `/v1/classes`
 
+use std::path::Path as FilePath;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
-use centroids::core::{CamId, Metric, Pid};
+use axum::{Extension, Json};
+use centroids::core::{CamId, Pid};
+use centroids::pipeline::{ClassMember, ClassView, view_class};
 use centroids::store::{
-    AddOptions, Added as Outcome, ClassInfo, ClassRef, ContentHash, Gallery, Member, NewMember,
-    Selection,
+    AddOptions, Added, ClassInfo, ClassRef, ContentHash, Gallery, NewMember, Selection,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Asked, Count, Example, Named, image_of, json};
+use super::members::{Changed, changing, image_path, json, remove};
+use crate::serve::limits::{Place, blocking};
 use crate::serve::problem::Problem;
-use crate::serve::state::{App, Shared, blocking, class_ref, find_class};
-use crate::serve::upload::{Picture, Upload};
+use crate::serve::state::{App, Loaded, Shared};
+use crate::serve::upload::{self, Picture, Upload};
 use crate::values::attribute;
 
-/// Classes looked through together where a text is searched.
-const PAGE: usize = 1000;
-/// Members of a class that are told.
-const MOST_MEMBERS: usize = 10_000;
+/// Classes of a page.
+const MOST_CLASSES: usize = 1000;
+/// Characters of a name.
+const LONGEST_NAME: usize = 200;
+/// Classes read at a time while looking for names.
+const CHUNK: usize = 1000;
 
-/// Which classes are listed.
+/// The class that a text means: a name, or else the pid of a class that may have a name.
+///
+/// # Errors
+/// 422 for what can be no name.
+pub(super) fn class_ref(gallery: &dyn Gallery, text: &str) -> Result<ClassRef, Problem> {
+    let sound = !text.trim().is_empty()
+        && text.chars().count() <= LONGEST_NAME
+        && !text.chars().any(char::is_control);
+    if !sound {
+        let rule = format!("a class has a name of 1 to {LONGEST_NAME} printable characters");
+        return Err(Problem::invalid(rule));
+    }
+    let named = ClassRef::Name(text.to_owned());
+    match text.parse::<i64>() {
+        Ok(pid) if Pid(pid) == Pid::JUNK => Err(centroids::store::Error::JunkClass.into()),
+        Ok(pid) if gallery.find_class(&named)?.is_none() => Ok(ClassRef::Pid(Pid(pid))),
+        _ => Ok(named),
+    }
+}
+
+/// # Errors
+/// 404 where there is no such class.
+pub(super) fn existing(gallery: &dyn Gallery, text: &str) -> Result<Pid, Problem> {
+    let found = gallery.find_class(&class_ref(gallery, text)?)?;
+    found.ok_or_else(|| Problem::missing(format!("there is no class `{text}`")))
+}
+
+/// The class of a pid.
+fn info(gallery: &dyn Gallery, pid: Pid) -> Result<Option<ClassInfo>, Problem> {
+    let before = pid.0.checked_sub(1).map(Pid);
+    let found = gallery.classes(before, 1)?.pop();
+    Ok(found.filter(|class| class.pid == pid))
+}
+
+/// Which page.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(in crate::serve) struct Listing {
-    /// The `next` of the page before.
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParameters {
+    /// Classes above this pid.
     after: Option<i64>,
-    /// Classes of a page, 50 if not given.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<usize>,
-    /// What name or number contain.
+    /// How many.
+    #[serde(default = "usual_classes")]
+    #[param(default = 50, minimum = 1, maximum = 1000)]
+    limit: usize,
+    /// Only those whose name, or pid where they have none, holds this, in upper or lower case.
     search: Option<String>,
 }
 
-/// A page of classes, ascending by number.
+fn usual_classes() -> usize {
+    50
+}
+
+/// A page of classes.
 #[derive(Serialize, ToSchema)]
-pub(in crate::serve) struct Classes {
-    classes: Vec<Class>,
-    /// Give it as `after` for the next page; null on the last one.
+pub(super) struct Classes {
+    /// Ascending by pid.
+    classes: Vec<ListedClass>,
+    /// `after` of the next page; null on the last.
     next: Option<i64>,
 }
 
-/// A class.
+/// An identity.
 #[derive(Serialize, ToSchema)]
-struct Class {
-    /// Its number.
+struct ListedClass {
     pid: i64,
     /// Its name, if it has one.
     name: Option<String>,
@@ -59,168 +104,135 @@ struct Class {
     quarantined: usize,
     /// Known cameras of the images that count.
     cameras: usize,
-    /// One of its images.
-    example: Option<Example>,
+    /// Its first image on this server; null where there is none.
+    example: Option<String>,
 }
 
-/// Lists classes.
-#[utoipa::path(get, path = "/v1/classes", tag = "gallery", security((), ("token" = [])),
-    params(Listing),
-    responses(
-        (status = 200, body = Classes),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
-))]
-pub(in crate::serve) async fn list(
-    State(app): State<App>,
-    Asked(Listing { after, limit, search }): Asked<Listing>,
+/// List classes
+#[utoipa::path(get, path = "/v1/classes", tag = "gallery", params(ListParameters),
+    responses((status = 200, description = "A page of them", body = Classes)))]
+pub(super) async fn list(
+    State(app): State<Shared>,
+    Extension(place): Extension<Place>,
+    Query(parameters): Query<ListParameters>,
 ) -> Result<Json<Classes>, Problem> {
-    let limit = limit.unwrap_or(50);
-    if !(1..=1000).contains(&limit) {
-        return Err(Problem::unprocessable(format!("limit: {limit} is not between 1 and 1000")));
+    if !(1..=MOST_CLASSES).contains(&parameters.limit) {
+        let limit = parameters.limit;
+        return Err(Problem::malformed(format!("limit = {limit}: must be 1 to {MOST_CLASSES}")));
     }
-    let classes = app.gallery(move |gallery| {
-        let mut found = matching(gallery, after.map(Pid), limit + 1, search.as_deref())?;
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let next = found.last().filter(|_| more).map(|class| class.pid.0);
-        let classes = found.into_iter().map(|class| with_example(gallery, class));
-        Ok(Classes { classes: classes.collect::<Result<_, Problem>>()?, next })
-    });
-    Ok(Json(classes.await?))
+    let gallery = app.loaded().gallery.clone();
+    Ok(Json(blocking(place, move || page(&*gallery, &parameters)).await??))
 }
 
-/// The first `limit` classes above `after` whose name or number contains a text.
-fn matching(
-    gallery: &dyn Gallery,
-    mut after: Option<Pid>,
-    limit: usize,
-    text: Option<&str>,
-) -> Result<Vec<ClassInfo>, Problem> {
-    let Some(text) = text.map(str::to_lowercase).filter(|text| !text.is_empty()) else {
-        return Ok(gallery.classes(after, limit)?);
+fn page(gallery: &dyn Gallery, parameters: &ListParameters) -> Result<Classes, Problem> {
+    let ListParameters { after, limit, search } = parameters;
+    let wanted = search.as_ref().map(|text| text.to_lowercase());
+    let matches = |class: &ClassInfo| {
+        let name = class.name.clone().unwrap_or_else(|| class.pid.to_string());
+        wanted.as_ref().is_none_or(|wanted| name.to_lowercase().contains(wanted))
     };
-    let contains = |class: &ClassInfo| {
-        let name = class.name.as_ref().map(|name| name.to_lowercase());
-        name.unwrap_or_else(|| class.pid.to_string()).contains(&text)
-    };
-    let mut found = Vec::new();
-    loop {
-        let page = gallery.classes(after, PAGE)?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.pid);
-        found.extend(page.into_iter().filter(contains));
-        if found.len() >= limit {
+    let (mut found, mut after) = (Vec::new(), after.map(Pid));
+    // One more than asked for says whether there is a next page.
+    while found.len() <= *limit {
+        let size = if wanted.is_none() { limit + 1 } else { CHUNK };
+        let classes = gallery.classes(after, size)?;
+        let is_last = classes.len() < size;
+        after = classes.last().map(|class| class.pid).or(after);
+        found.extend(classes.into_iter().filter(matches));
+        if is_last {
             break;
         }
     }
-    found.truncate(limit);
-    Ok(found)
+    let more = found.len() > *limit;
+    found.truncate(*limit);
+    let next = found.last().filter(|_| more).map(|class| class.pid.0);
+    let classes =
+        found.into_iter().map(|class| listed(gallery, class)).collect::<Result<_, _>>()?;
+    Ok(Classes { classes, next })
 }
 
-fn with_example(gallery: &dyn Gallery, class: ClassInfo) -> Result<Class, Problem> {
+fn listed(gallery: &dyn Gallery, class: ClassInfo) -> Result<ListedClass, Problem> {
+    let first = gallery.members(Some(class.pid), None, 1)?.pop();
     let ClassInfo { pid, name, members, quarantined, cameras } = class;
-    let example = gallery.members(Some(pid), None, 1)?.pop().map(Example::of);
-    Ok(Class { pid: pid.0, name, members, quarantined, cameras, example })
+    let example = first.map(|member| image_path(member.id));
+    Ok(ListedClass { pid: pid.0, name, members, quarantined, cameras, example })
 }
 
-/// A class with its images.
+/// An identity and its images.
 #[derive(Serialize, ToSchema)]
-pub(in crate::serve) struct ClassDetail {
-    /// Its number.
+pub(super) struct ShownClass {
     pid: i64,
     /// Its name, if it has one.
     name: Option<String>,
-    /// Its images, at most 10,000, in the order they came.
-    members: Vec<ClassMember>,
-    /// How far its images are from their mean; null without an image that counts.
+    /// Ascending by id.
+    members: Vec<ShownMember>,
+    /// Of the distances of the images that count; null where there are none.
     spread: Option<Spread>,
 }
 
-/// An image of a class.
-#[derive(Serialize, ToSchema)]
-struct ClassMember {
-    /// Its number.
-    id: i64,
-    /// Its path or external key.
-    key: String,
-    /// Its camera.
-    camid: Option<u32>,
-    /// When it was taken or added, seconds since 1970.
-    time: Option<f64>,
-    /// Its share in the centroid.
-    weight: f64,
-    /// Whether it is kept but does not count.
-    quarantined: bool,
-    /// What filters look at.
-    #[schema(value_type = Object)]
-    attributes: Map<String, Value>,
-    /// To the class's centroid.
-    distance: Option<f64>,
-    /// Where this service shows it; null where the picture is gone.
-    image: Option<String>,
-    /// Whether it is much farther from the centroid than the class's other images.
-    outlier: bool,
-}
-
-/// Distances of images from their centroid.
+/// Distances of images from the centroid of their class.
 #[derive(Serialize, ToSchema)]
 struct Spread {
     mean: f64,
     max: f64,
 }
 
-/// A class with its images, and how far they are from its centroid.
-#[utoipa::path(get, path = "/v1/classes/{class}", tag = "gallery", security((), ("token" = [])),
-    params(("class" = String, Path, description = "Name or number")),
-    responses(
-        (status = 200, body = ClassDetail),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
-))]
-pub(in crate::serve) async fn get(
-    State(app): State<App>,
-    Named(class): Named<String>,
-) -> Result<Json<ClassDetail>, Problem> {
-    let detail = app.gallery(move |gallery| {
-        let pid = find_class(gallery, &class)?;
-        let members = gallery.members(Some(pid), None, MOST_MEMBERS)?;
-        let centroid = gallery.centroid(pid)?;
-        Ok(detail(pid, members, centroid, &gallery.settings().metric()))
-    });
-    Ok(Json(detail.await?))
+/// An image.
+#[derive(Serialize, ToSchema)]
+struct ShownMember {
+    id: i64,
+    /// Its path or another name for it.
+    key: String,
+    /// Its camera, if known.
+    camid: Option<u32>,
+    /// When it was taken, seconds since 1970.
+    time: Option<f64>,
+    /// Its share in the centroid.
+    weight: f64,
+    /// Whether it is kept without counting.
+    quarantined: bool,
+    /// What filters look at.
+    #[schema(value_type = Object)]
+    attributes: Map<String, Value>,
+    /// From the centroid of its class; null where no image of it counts.
+    distance: Option<f64>,
+    /// Whether it is much farther away than the others of its class.
+    outlier: bool,
+    /// Where its picture is on this server; null where the file is gone.
+    image: Option<String>,
 }
 
-fn detail(
-    pid: Pid,
-    members: Vec<Member>,
-    centroid: Option<Vec<f64>>,
-    metric: &Metric,
-) -> ClassDetail {
-    let centroid = centroid.map(|mut centroid| {
-        metric.prepare(&mut centroid);
-        centroid
+/// A class and its members
+#[utoipa::path(get, path = "/v1/classes/{class}", tag = "gallery",
+    params(("class" = String, Path, description = "Name, or pid", min_length = 1)),
+    responses((status = 200, description = "The class", body = ShownClass),
+        (status = 404, description = "No such class"),
+        (status = 422, description = "This can be no name")))]
+pub(super) async fn get(
+    State(app): State<Shared>,
+    Extension(place): Extension<Place>,
+    Path(class): Path<String>,
+) -> Result<Json<ShownClass>, Problem> {
+    let gallery = app.loaded().gallery.clone();
+    let shown = blocking(place, move || {
+        let pid = existing(&*gallery, &class)?;
+        let name = info(&*gallery, pid)?.and_then(|class| class.name);
+        let ClassView { members, spread, .. } = view_class(&*gallery, pid)?;
+        Ok::<_, Problem>(ShownClass {
+            pid: pid.0,
+            name,
+            members: members.into_iter().map(shown_member).collect(),
+            spread: spread.map(|spread| Spread { mean: spread.mean, max: spread.max }),
+        })
     });
-    let distance = |member: &Member| {
-        let embedding = metric.prepared(&member.embedding);
-        centroid.as_ref().map(|c| metric.distance.between_prepared(&embedding, c))
-    };
-    let distances: Vec<Option<f64>> = members.iter().map(distance).collect();
-    let counting: Vec<f64> = members
-        .iter()
-        .zip(&distances)
-        .filter(|(member, _)| !member.quarantined)
-        .filter_map(|(_, distance)| *distance)
-        .collect();
-    let limit = outlier_limit(&counting);
-    let name = members.first().and_then(|member| member.name.clone());
-    let spread = (!counting.is_empty()).then(|| Spread {
-        mean: counting.iter().sum::<f64>() / counting.len() as f64,
-        max: counting.iter().copied().fold(0.0, f64::max),
-    });
-    let member = |(member, distance): (Member, Option<f64>)| ClassMember {
+    Ok(Json(shown.await??))
+}
+
+fn shown_member(of: ClassMember) -> ShownMember {
+    let ClassMember { member, distance, outlier } = of;
+    ShownMember {
         id: member.id.0,
-        image: image_of(member.id.0, &member.key),
+        image: FilePath::new(&member.key).is_file().then(|| image_path(member.id)),
         key: member.key,
         camid: member.camid.map(|camid| camid.0),
         time: member.time,
@@ -228,324 +240,264 @@ fn detail(
         quarantined: member.quarantined,
         attributes: member.attributes,
         distance,
-        outlier: distance.is_some_and(|distance| distance > limit),
-    };
-    let members = members.into_iter().zip(distances).map(member).collect();
-    ClassDetail { pid: pid.0, name, members, spread }
-}
-
-/// The distance beyond which an image of a class is an outlier: three robust standard deviations above
-/// the median. Of fewer than five images none is.
-fn outlier_limit(distances: &[f64]) -> f64 {
-    const FEWEST: usize = 5;
-    /// Of a normal distribution the standard deviation is this times the median deviation.
-    const NORMAL: f64 = 1.4826;
-    let median = |values: &mut Vec<f64>| {
-        values.sort_unstable_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    if distances.len() < FEWEST {
-        return f64::INFINITY;
+        outlier,
     }
-    let middle = median(&mut distances.to_vec());
-    let mut deviations = distances.iter().map(|distance| (distance - middle).abs()).collect();
-    middle + 3.0 * NORMAL * median(&mut deviations).max(1e-9)
 }
 
-/// Pictures to add, as form fields.
+/// Pictures to add.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes a form that is read part by part")]
-pub(in crate::serve) struct NewPictures {
-    /// One or more pictures.
-    #[schema(content_media_type = "application/octet-stream")]
-    image: Vec<String>,
-    /// Camera of the pictures.
+#[expect(dead_code, reason = "describes a form")]
+pub(super) struct PutForm {
+    /// One or several pictures.
+    #[schema(value_type = Vec<String>, format = Binary, min_items = 1)]
+    image: Vec<Vec<u8>>,
+    /// The camera that took them.
     camera: Option<u32>,
-    /// What filters look at, `KEY=VALUE`; may be repeated.
-    attribute: Option<String>,
+    /// `key=value`, for filters; may be given several times.
+    attribute: Option<Vec<String>>,
 }
 
 /// What became of pictures.
 #[derive(Serialize, ToSchema)]
-pub(in crate::serve) struct AddedPictures {
-    /// Number of the class.
-    pid: i64,
-    /// Its name, if it has one.
+pub(super) struct Put {
+    /// Number of the class; null where there is none because all pictures are of other classes.
+    pid: Option<i64>,
+    /// Name of the class, if it has one.
     name: Option<String>,
-    added: Vec<NewPicture>,
-    /// Pictures that the gallery had already, perhaps in another class.
-    already_there: Vec<KnownPicture>,
-    unreadable: Vec<BrokenPicture>,
+    /// New members.
+    added: Vec<NewlyAdded>,
+    /// Pictures that are members already, maybe of another class.
+    already_there: Vec<AlreadyThere>,
+    /// Pictures that cannot be read.
+    unreadable: Vec<UnreadablePicture>,
 }
 
-/// A picture that is in now.
+/// A new member.
 #[derive(Serialize, ToSchema)]
-struct NewPicture {
-    /// Number of the member.
+struct NewlyAdded {
     id: i64,
-    /// Where it is kept.
+    /// Where its picture is kept.
     key: String,
 }
 
-/// A picture that was there.
+/// A member that was there.
 #[derive(Serialize, ToSchema)]
-struct KnownPicture {
-    /// Number of the member.
+struct AlreadyThere {
     id: i64,
-    /// The name it was sent under.
+    /// The file's name as it was sent.
     key: String,
-    /// Number of its class.
+    /// The identity under which it is there.
     pid: i64,
 }
 
 /// A picture that is none.
 #[derive(Serialize, ToSchema)]
-struct BrokenPicture {
-    /// The name it was sent under.
+struct UnreadablePicture {
+    /// The file's name as it was sent.
     name: String,
-    /// What is wrong with it.
     reason: String,
 }
 
-/// Adds pictures to a class, which is made if it is not there. What is answered is durable.
-#[utoipa::path(put, path = "/v1/classes/{class}", tag = "gallery", security((), ("token" = [])),
-    params(("class" = String, Path, description = "Name or number")),
-    request_body(content(
-        (NewPictures = "multipart/form-data"),
-        (Vec<u8> = "image/jpeg"),
-        (Vec<u8> = "application/octet-stream"),
-    )),
-    responses(
-        (status = 200, body = AddedPictures, description = "The class was there"),
-        (status = 201, body = AddedPictures, description = "The class is new"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
-))]
-pub(in crate::serve) async fn put(
-    State(app): State<App>,
-    Named(class): Named<String>,
+/// What all pictures of a request have in common.
+struct Common {
+    class: String,
+    camera: Option<CamId>,
+    attributes: Map<String, Value>,
+}
+
+impl Common {
+    fn read(class: String, fields: Vec<(String, String)>) -> Result<Common, Problem> {
+        let mut common = Common { class, camera: None, attributes: Map::new() };
+        for (key, text) in fields {
+            let refuse = |reason: &str| Problem::invalid(format!("{key} = {text}: {reason}"));
+            match key.as_str() {
+                "camera" => {
+                    let camera = text.parse().map_err(|_| refuse("not the number of a camera"))?;
+                    common.camera = Some(CamId(camera));
+                }
+                "attribute" => {
+                    common.attributes.extend([attribute(&text).map_err(|why| refuse(&why))?]);
+                }
+                _ => return Err(Problem::invalid(format!("unknown field `{key}`"))),
+            }
+        }
+        Ok(common)
+    }
+}
+
+/// Add pictures to a class, which is made if there is none
+///
+/// A picture is embedded, kept and synced before it is acknowledged. The same picture twice is one
+/// member.
+#[utoipa::path(put, path = "/v1/classes/{class}", tag = "gallery",
+    params(("class" = String, Path, description = "Name, or pid", min_length = 1)),
+    request_body(content = PutForm, content_type = "multipart/form-data"),
+    responses((status = 200, description = "Added to a class", body = Put),
+        (status = 201, description = "The class is new", body = Put),
+        (status = 409, description = "The key of a picture is taken by another embedding")))]
+pub(super) async fn put(
+    State(app): State<Shared>,
+    Extension(place): Extension<Place>,
+    Path(class): Path<String>,
     request: Request,
-) -> Result<(StatusCode, Json<AddedPictures>), Problem> {
-    let Upload { pictures, fields } = Upload::read(request).await?;
-    let (camid, attributes) = described(&fields)?;
-    let hashes: Vec<ContentHash> = pictures.iter().map(|p| ContentHash::of(&p.bytes)).collect();
-    let (asked, class_name) = (hashes.clone(), class.clone());
-    let (known, to) = app
-        .gallery(move |gallery| Ok((gallery.known(&asked)?, class_ref(gallery, &class_name)?)))
-        .await?;
-    if to == ClassRef::Pid(Pid::JUNK) {
-        return Err(Problem::unprocessable("class −1 is nobody: name another one"));
+) -> Result<(StatusCode, Json<Put>), Problem> {
+    let loaded = app.loaded();
+    let upload = Upload::read(request).await?;
+    let common = Common::read(class, upload.fields)?;
+    let fresh = {
+        let (gallery, class) = (loaded.gallery.clone(), common.class.clone());
+        blocking(place.clone(), move || {
+            class_ref(&*gallery, &class)?;
+            Fresh::sort(&*gallery, upload.pictures)
+        })
+    };
+    let Fresh { pictures, hashes, already_there } = fresh.await??;
+    let embedded = upload::embed(&app, &loaded, pictures.clone(), place.clone()).await?;
+    let unreadable: Vec<_> = embedded
+        .unreadable
+        .into_iter()
+        .map(|(row, reason)| UnreadablePicture { name: pictures[row].name.clone(), reason })
+        .collect();
+    if embedded.readable.is_empty() && already_there.is_empty() {
+        let reasons: Vec<&str> = unreadable.iter().map(|one| one.reason.as_str()).collect();
+        return Err(Problem::invalid(reasons.join("; ")));
     }
-    let fresh = pictures.iter().zip(&hashes).zip(&known).filter(|(_, known)| known.is_none());
-    let fresh: Vec<_> = fresh.map(|(picture, _)| picture).collect();
-    let (vectors, unreadable) = embed_readable(&app, &fresh).await?;
-    if unreadable.len() == pictures.len() {
-        let reasons: Vec<String> = unreadable.into_iter().map(|broken| broken.reason).collect();
-        return Err(Problem::unprocessable(reasons.join("; ")));
-    }
-    let mut members = Vec::new();
-    for ((picture, hash), vector) in fresh.into_iter().zip(vectors) {
-        let Some(vector) = vector else { continue };
-        members.push(NewMember {
-            hash: Some(*hash),
-            time: Some(now()),
-            attributes: attributes.clone(),
-            ..NewMember::new(keep(&app, picture, hash).await?, to.clone(), camid, vector)
-        });
-    }
-    let there = pictures.iter().zip(known).filter_map(|(picture, known)| {
-        let known = known?;
-        Some(KnownPicture { id: known.id.0, key: picture.name.clone(), pid: known.pid.0 })
-    });
-    let (already_there, start) = (there.collect(), std::time::Instant::now());
-    let added = app.gallery(move |gallery| add(gallery, &class, &members, already_there));
-    let (new, mut added) = added.await?;
-    added.unreadable = unreadable;
-    metrics::histogram!("stage_duration_seconds", "stage" => "store").record(start.elapsed());
-    Ok((if new { StatusCode::CREATED } else { StatusCode::OK }, Json(added)))
+    let new: Vec<(Picture, ContentHash, Vec<f32>)> = embedded
+        .readable
+        .into_iter()
+        .zip(embedded.vectors)
+        .map(|(row, vector)| (pictures[row].clone(), hashes[row], vector))
+        .collect();
+    let (mut put, is_new) = blocking(place, move || add(&app, &loaded, &common, new)).await??;
+    put.already_there.splice(0..0, already_there);
+    put.unreadable = unreadable;
+    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(put)))
 }
 
-/// Camera and attributes of new pictures.
-fn described(fields: &[(String, String)]) -> Result<(Option<CamId>, Map<String, Value>), Problem> {
-    let (mut camid, mut attributes) = (None, Map::new());
-    for (key, value) in fields {
-        let wrong = |wanted| Problem::unprocessable(format!("{key}: `{value}` is not {wanted}"));
-        match key.as_str() {
-            "camera" => camid = Some(CamId(value.parse().map_err(|_| wrong("a camera's number"))?)),
-            "attribute" => attributes.extend([attribute(value).map_err(|_| wrong("KEY=VALUE"))?]),
-            _ => {
-                let detail = format!("`{key}` is no field: image, camera, attribute");
-                return Err(Problem::unprocessable(detail));
+/// Pictures that need to be embedded, and those that are members.
+struct Fresh {
+    pictures: Vec<Picture>,
+    hashes: Vec<ContentHash>,
+    already_there: Vec<AlreadyThere>,
+}
+
+impl Fresh {
+    fn sort(gallery: &dyn Gallery, sent: Vec<Picture>) -> Result<Fresh, Problem> {
+        let hashes: Vec<_> = sent.iter().map(|picture| ContentHash::of(&picture.bytes)).collect();
+        let known = gallery.known(&hashes)?;
+        let mut fresh = Fresh { pictures: vec![], hashes: vec![], already_there: vec![] };
+        for ((picture, hash), known) in sent.into_iter().zip(hashes).zip(known) {
+            match known {
+                Some(known) => fresh.already_there.push(AlreadyThere {
+                    id: known.id.0,
+                    key: picture.name,
+                    pid: known.pid.0,
+                }),
+                None => {
+                    fresh.pictures.push(picture);
+                    fresh.hashes.push(hash);
+                }
             }
         }
-    }
-    Ok((camid, attributes))
-}
-
-/// Vectors of the pictures that can be read, in their places, and what is wrong with the others.
-async fn embed_readable(
-    app: &Shared,
-    pictures: &[(&Picture, &ContentHash)],
-) -> Result<(Vec<Option<Vec<f32>>>, Vec<BrokenPicture>), Problem> {
-    let input = app.inference.model().input;
-    let (mut prepared, mut places, mut broken) = (Vec::new(), Vec::new(), Vec::new());
-    for (place, (picture, _)) in pictures.iter().enumerate() {
-        match app.prepare((*picture).clone(), input).await {
-            Ok(values) => {
-                prepared.push(values);
-                places.push(place);
-            }
-            Err(problem) => {
-                broken.push(BrokenPicture { name: picture.name.clone(), reason: problem.detail() });
-            }
-        }
-    }
-    let mut vectors = vec![None; pictures.len()];
-    for (place, vector) in places.into_iter().zip(app.inference.embed(prepared, input).await?) {
-        vectors[place] = Some(vector);
-    }
-    Ok((vectors, broken))
-}
-
-/// Puts a picture where it stays, under its content's name; on the disk when this returns. What is its
-/// member's key.
-async fn keep(app: &App, picture: &Picture, hash: &ContentHash) -> Result<String, Problem> {
-    let path = app.uploads.join(format!("{hash}.{}", extension(&picture.bytes)));
-    let (bytes, key) = (picture.bytes.clone(), path.to_string_lossy().into_owned());
-    blocking(move || {
-        let written = match path.exists() {
-            true => Ok(()),
-            false => centroids::core::write_atomically(&path, |file| file.write_all(&bytes)),
-        };
-        match written {
-            Ok(()) => Ok(key),
-            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                let detail = "the service's disk is full: nothing of this request was stored";
-                Err(Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail))
-            }
-            Err(error) => Err(Problem::internal(format!("{}: {error}", path.display()))),
-        }
-    })
-    .await
-}
-
-/// By the first bytes; the name that was sent says nothing.
-fn extension(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [0xff, 0xd8, ..] => "jpg",
-        [0x89, b'P', b'N', b'G', ..] => "png",
-        [b'R', b'I', b'F', b'F', ..] => "webp",
-        [b'B', b'M', ..] => "bmp",
-        [b'I', b'I', ..] | [b'M', b'M', ..] => "tiff",
-        _ => "pnm",
+        Ok(fresh)
     }
 }
 
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// Adds members; says whether the class is new.
+/// Keeps pictures, then adds their members, all at once. Says whether the class was made.
 fn add(
-    gallery: &dyn Gallery,
-    class: &str,
-    members: &[NewMember],
-    mut already_there: Vec<KnownPicture>,
-) -> Result<(bool, AddedPictures), Problem> {
-    let to = class_ref(gallery, class)?;
-    let new = gallery.find_class(&to)?.is_none();
-    let outcomes = gallery.add(members, AddOptions::default())?;
-    let mut added = Vec::new();
-    for (NewMember { key, .. }, outcome) in members.iter().zip(outcomes) {
-        let key = key.clone();
+    app: &App,
+    loaded: &Arc<Loaded>,
+    common: &Common,
+    new: Vec<(Picture, ContentHash, Vec<f32>)>,
+) -> Result<(Put, bool), Problem> {
+    let gallery = &*loaded.gallery;
+    let class = class_ref(gallery, &common.class)?;
+    let is_new = gallery.find_class(&class)?.is_none();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0.0, |now| now.as_secs_f64().floor());
+    let _order = app.pictures.adding();
+    let member = |(picture, hash, vector): &(Picture, ContentHash, Vec<f32>)| {
+        let path = app.pictures.keep(*hash, &picture.bytes);
+        let path =
+            path.map_err(|error| Problem::internal(format!("cannot keep a picture: {error}")))?;
+        Ok(NewMember {
+            hash: Some(*hash),
+            // Only where age counts: nobody knows when it was taken.
+            time: gallery.settings().half_life.map(|_| now),
+            attributes: common.attributes.clone(),
+            ..NewMember::new(path.to_string_lossy(), class.clone(), common.camera, vector.clone())
+        })
+    };
+    let members = new.iter().map(member).collect::<Result<Vec<_>, Problem>>()?;
+    let outcomes = changing(|| gallery.add(&members, AddOptions::default()))?;
+    let mut put =
+        Put { pid: None, name: None, added: vec![], already_there: vec![], unreadable: vec![] };
+    for ((member, outcome), (picture, ..)) in members.into_iter().zip(outcomes).zip(new) {
         match outcome {
-            Outcome::Added { id } | Outcome::Replaced { id } => {
-                added.push(NewPicture { id: id.0, key });
+            Added::Added { id } | Added::Replaced { id } => {
+                put.added.push(NewlyAdded { id: id.0, key: member.key });
             }
-            Outcome::AlreadyThere { id, pid } => {
-                already_there.push(KnownPicture { id: id.0, key, pid: pid.0 });
+            Added::AlreadyThere { id, pid } => {
+                put.already_there.push(AlreadyThere { id: id.0, key: picture.name, pid: pid.0 })
             }
-            Outcome::Junk => {}
+            Added::Junk => {}
         }
     }
-    // Nothing new may also mean that the pictures are all in another class and this one is not.
-    let pid = gallery.find_class(&to)?;
-    let pid = pid.or_else(|| already_there.first().map(|there| Pid(there.pid)));
-    let pid = pid.ok_or_else(|| Problem::internal("a class without members"))?;
-    let named = gallery.members(Some(pid), None, 1)?.pop();
-    let name = named.and_then(|member| member.name);
-    let new = new && !added.is_empty();
-    Ok((new, AddedPictures { pid: pid.0, name, added, already_there, unreadable: Vec::new() }))
+    if let Some(pid) = gallery.find_class(&class)? {
+        put.pid = Some(pid.0);
+        put.name = info(gallery, pid)?.and_then(|class| class.name);
+    }
+    let made = is_new && !put.added.is_empty();
+    Ok((put, made))
 }
 
-/// Takes a class out with all its images.
-#[utoipa::path(delete, path = "/v1/classes/{class}", tag = "gallery", security((), ("token" = [])),
-    params(("class" = String, Path, description = "Name or number")),
-    responses(
-        (status = 200, body = Count),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
-))]
-pub(in crate::serve) async fn delete(
-    State(app): State<App>,
-    Named(class): Named<String>,
-) -> Result<Json<Count>, Problem> {
-    let members = app.gallery(move |gallery| {
-        Ok(gallery.remove(&Selection::Classes(vec![find_class(gallery, &class)?]))?)
+/// Remove a class with all its members
+#[utoipa::path(delete, path = "/v1/classes/{class}", tag = "gallery",
+    params(("class" = String, Path, description = "Name, or pid", min_length = 1)),
+    responses((status = 200, description = "How many members it had", body = Changed),
+        (status = 404, description = "No such class"),
+        (status = 422, description = "This can be no name")))]
+pub(super) async fn delete(
+    State(app): State<Shared>,
+    Extension(place): Extension<Place>,
+    Path(class): Path<String>,
+) -> Result<Json<Changed>, Problem> {
+    let members = blocking(place, move || {
+        let gallery = app.loaded().gallery.clone();
+        let pid = existing(&*gallery, &class)?;
+        let keys = view_class(&*gallery, pid)?.members.into_iter().map(|of| of.member.key);
+        remove(&app, &*gallery, &Selection::Classes(vec![pid]), &keys.collect::<Vec<_>>())
     });
-    Ok(Json(Count { members: members.await? }))
+    Ok(Json(Changed { members: members.await?? }))
 }
 
-/// Which classes become one.
+/// Classes that become one.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::serve) struct Merge {
-    /// Names or numbers.
+pub(super) struct Merge {
+    /// Names or pids.
+    #[schema(min_items = 1)]
     classes: Vec<String>,
-    /// Name or number of the class that all images get; a new name is a new class.
+    /// Name or pid of the class that they become, made if there is none.
     into: String,
 }
 
-/// Makes one class of several.
-#[utoipa::path(post, path = "/v1/classes/merge", tag = "gallery", security((), ("token" = [])),
-    request_body = Merge,
-    responses(
-        (status = 200, body = Count),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
-))]
-pub(in crate::serve) async fn merge(
-    State(app): State<App>,
+/// Make one class of several
+#[utoipa::path(post, path = "/v1/classes/merge", tag = "gallery", request_body = Merge,
+    responses((status = 200, description = "How many members moved", body = Changed),
+        (status = 404, description = "No such class")))]
+pub(super) async fn merge(
+    State(app): State<Shared>,
+    Extension(place): Extension<Place>,
     request: Request,
-) -> Result<Json<Count>, Problem> {
+) -> Result<Json<Changed>, Problem> {
     let Merge { classes, into } = json(request).await?;
-    let members = app.gallery(move |gallery| {
-        let pids = classes.iter().map(|class| find_class(gallery, class));
-        let pids = pids.collect::<Result<Vec<_>, _>>()?;
-        Ok(gallery.merge(&pids, &class_ref(gallery, &into)?)?)
+    let members = blocking(place, move || {
+        let gallery = app.loaded().gallery.clone();
+        let pids = classes.iter().map(|class| existing(&*gallery, class));
+        let pids = pids.collect::<Result<Vec<Pid>, Problem>>()?;
+        let into = class_ref(&*gallery, &into)?;
+        Ok::<_, Problem>(changing(|| gallery.merge(&pids, &into))?)
     });
-    Ok(Json(Count { members: members.await? }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outlier_is_far_beyond_the_others() {
-        assert_eq!(outlier_limit(&[0.1, 9.0]), f64::INFINITY);
-        let limit = outlier_limit(&[0.10, 0.12, 0.11, 0.13, 0.9, 0.12]);
-        assert!(limit > 0.13 && limit < 0.9, "{limit}");
-    }
-
-    #[test]
-    fn fields_describe_pictures() {
-        let field = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let (camid, attributes) =
-            described(&[field("camera", "3"), field("attribute", "shop=north")]).unwrap();
-        assert_eq!((camid, &attributes["shop"]), (Some(CamId(3)), &Value::from("north")));
-        for wrong in [field("camera", "x"), field("attribute", "x"), field("pid", "1")] {
-            assert!(described(&[wrong]).is_err());
-        }
-    }
+    Ok(Json(Changed { members: members.await?? }))
 }

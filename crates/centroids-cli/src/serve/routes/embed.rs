@@ -1,26 +1,33 @@
-//! Pictures to vectors.
+//! `/v1/embed`
 
-use axum::Json;
 use axum::extract::{Request, State};
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::serve::limits::Place;
 use crate::serve::problem::Problem;
-use crate::serve::state::App;
-use crate::serve::upload::Upload;
+use crate::serve::state::Shared;
+use crate::serve::upload::{Upload, embed_all};
 
-/// Pictures, as form fields.
+/// Pictures to embed.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes a form that is read part by part")]
-pub(in crate::serve) struct Pictures {
-    /// One or more pictures.
-    #[schema(content_media_type = "application/octet-stream")]
-    image: Vec<String>,
+#[expect(dead_code, reason = "describes a form")]
+pub(super) struct EmbedForm {
+    /// One or several pictures.
+    #[schema(value_type = Vec<String>, format = Binary, min_items = 1)]
+    image: Vec<Vec<u8>>,
 }
+
+/// A picture file: JPEG, PNG, WebP, BMP, TIFF or PNM.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes a body")]
+pub(super) struct PictureFile(Vec<u8>);
 
 /// Vectors of pictures.
 #[derive(Serialize, ToSchema)]
-pub(in crate::serve) struct Embeddings {
+pub(super) struct Embeddings {
     /// In the order of the pictures.
     embeddings: Vec<Embedding>,
 }
@@ -28,31 +35,30 @@ pub(in crate::serve) struct Embeddings {
 /// The vector of a picture.
 #[derive(Serialize, ToSchema)]
 struct Embedding {
-    /// The name it was sent under.
+    /// The file's name as it was sent.
     name: String,
-    /// `[dim]`, not normalised.
+    /// After the neck, not normalised.
     vector: Vec<f32>,
 }
 
-/// Embeds pictures.
-#[utoipa::path(post, path = "/v1/embed", tag = "search", security((), ("token" = [])),
-    request_body(content(
-        (Pictures = "multipart/form-data"),
-        (Vec<u8> = "image/jpeg"),
-        (Vec<u8> = "application/octet-stream"),
-    )),
-    responses(
-        (status = 200, body = Embeddings),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
-))]
-pub(in crate::serve) async fn post(
-    State(app): State<App>,
+/// Embed pictures
+#[utoipa::path(post, path = "/v1/embed", tag = "search",
+    request_body(content((EmbedForm = "multipart/form-data"), (PictureFile = "image/*"))),
+    responses((status = 200, description = "Their vectors", body = Embeddings)))]
+pub(super) async fn embed(
+    State(app): State<Shared>,
+    Extension(place): Extension<Place>,
     request: Request,
 ) -> Result<Json<Embeddings>, Problem> {
+    let loaded = app.loaded();
     let upload = Upload::read(request).await?;
-    let vectors = app.embed(&upload.pictures).await?;
-    let names = upload.pictures.into_iter().map(|picture| picture.name);
-    let embeddings = names.zip(vectors).map(|(name, vector)| Embedding { name, vector }).collect();
-    Ok(Json(Embeddings { embeddings }))
+    if let Some((name, _)) = upload.fields.first() {
+        return Err(Problem::invalid(format!("unknown field `{name}`: only `image` is read")));
+    }
+    let names: Vec<String> = upload.pictures.iter().map(|picture| picture.name.clone()).collect();
+    let vectors = embed_all(&app, &loaded, upload.pictures, place).await?;
+    let each = names.into_iter().zip(vectors);
+    Ok(Json(Embeddings {
+        embeddings: each.map(|(name, vector)| Embedding { name, vector }).collect(),
+    }))
 }

@@ -1,59 +1,74 @@
-//! Why is this picture found to be like that class?
+//! `/v1/explain`
 
+use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, header};
-use axum::response::{IntoResponse as _, Response};
-use centroids::pipeline::explain;
+use axum::http::HeaderName;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use centroids::data::decode_bytes;
+use centroids::pipeline::{Explanation, explain as explain_picture};
 use utoipa::ToSchema;
 
+use super::classes::existing;
+use crate::serve::limits::{Place, blocking};
 use crate::serve::problem::Problem;
-use crate::serve::state::{App, find_class};
-use crate::serve::upload::Upload;
+use crate::serve::state::{App, Loaded, Shared};
+use crate::serve::upload::{Picture, Upload};
 
-/// A picture and a class, as form fields.
+/// A picture and a class.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes a form that is read part by part")]
-pub(in crate::serve) struct Why {
+#[expect(dead_code, reason = "describes a form")]
+pub(super) struct ExplainForm {
     /// The picture.
-    #[schema(content_media_type = "application/octet-stream")]
-    image: String,
+    #[schema(value_type = String, format = Binary)]
+    image: Vec<u8>,
     /// Number or name of the class.
     pid: String,
 }
 
-/// Draws what of a picture speaks for a class (red) and against it (blue).
-#[utoipa::path(post, path = "/v1/explain", tag = "search", security((), ("token" = [])),
-    request_body(content = Why, content_type = "multipart/form-data"),
+/// Show what of a picture speaks for a class (red) and against it (blue)
+#[utoipa::path(post, path = "/v1/explain", tag = "search",
+    request_body(content = ExplainForm, content_type = "multipart/form-data"),
     responses(
-        (status = 200, description = "The picture with the map over it", body = Vec<u8>,
-         content_type = "image/png", headers(("x-similarity" = f64, description = "Dot product of \
-         the prepared embedding and centroid: the sum of the map"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
-))]
-pub(in crate::serve) async fn post(
-    State(app): State<App>,
+        (status = 200, description = "The picture with the map over it, at most 512 pixels a side",
+         body = String, content_type = "image/png", headers(("x-similarity" = f64,
+         description = "Dot product of the prepared embedding and centroid: the sum of the map"))),
+        (status = 404, description = "No such class, or none of its images counts")))]
+pub(super) async fn explain(
+    State(app): State<Shared>,
+    Extension(place): Extension<Place>,
     request: Request,
-) -> Result<Response, Problem> {
-    let upload = Upload::read(request).await?;
-    let class = upload.field("pid").map(str::to_owned);
-    let class = class.ok_or_else(|| Problem::unprocessable("pid: say which class is meant"))?;
-    let Some(picture) = upload.pictures.into_iter().next() else {
-        return Err(Problem::unprocessable("there is no picture: name its part `image`"));
+) -> Result<impl IntoResponse, Problem> {
+    let loaded = app.loaded();
+    let mut upload = Upload::read(request).await?;
+    let ([(field, class)], 1) = (&upload.fields[..], upload.pictures.len()) else {
+        return Err(Problem::invalid("send one picture as `image` and one class as `pid`"));
     };
-    let picture = app.decode(picture).await?;
-    let (centroid, metric) = app
-        .gallery(move |gallery| {
-            let centroid = gallery.centroid(find_class(gallery, &class)?)?;
-            let nothing = || Problem::not_found(format!("`{class}` has no image that counts"));
-            Ok((centroid.ok_or_else(nothing)?, gallery.settings().metric()))
-        })
-        .await?;
-    let explained = app
-        .inference
-        .with_model(move |model| explain(&model.embedder, &picture, &centroid, &metric))
-        .await??;
-    let similarity = (HeaderName::from_static("x-similarity"), explained.similarity.to_string());
-    let kind = (header::CONTENT_TYPE, "image/png".to_owned());
-    Ok(([kind, similarity], explained.png).into_response())
+    if field != "pid" {
+        return Err(Problem::invalid(format!("unknown field `{field}`: say the class as `pid`")));
+    }
+    let (class, picture) = (class.clone(), upload.pictures.remove(0));
+    let permit = app.decoders.clone().acquire_owned().await;
+    let explained = blocking(place, move || {
+        let _permit = permit;
+        why(&app, &loaded, &picture, &class)
+    });
+    let Explanation { similarity, png } = explained.await??;
+    let similarity = (HeaderName::from_static("x-similarity"), similarity.to_string());
+    Ok(([(CONTENT_TYPE, "image/png".to_owned()), similarity], png))
+}
+
+fn why(
+    app: &App,
+    loaded: &Loaded,
+    Picture { name, bytes }: &Picture,
+    class: &str,
+) -> Result<Explanation, Problem> {
+    let picture = decode_bytes(bytes, name, app.max_pixels);
+    let picture = picture.map_err(|error| Problem::invalid(error.to_string()))?;
+    let gallery = &*loaded.gallery;
+    let centroid = gallery.centroid(existing(gallery, class)?)?;
+    let nothing = || Problem::missing(format!("no image of class `{class}` counts"));
+    let (centroid, metric) = (centroid.ok_or_else(nothing)?, gallery.settings().metric());
+    Ok(explain_picture(&loaded.model.embedder, &picture, &centroid, &metric)?)
 }

@@ -1,86 +1,163 @@
-//! One file per kind of thing that is asked for.
+//! The routes, and the layers around them.
 
-pub(super) mod classes;
-pub(super) mod embed;
-pub(super) mod explain;
-pub(super) mod health;
-pub(super) mod members;
-pub(super) mod model;
-pub(super) mod search;
+mod classes;
+mod embed;
+mod explain;
+mod health;
+mod members;
+mod model;
+mod search;
 
-use axum::extract::{FromRequest as _, FromRequestParts, Path, Query, Request};
-use axum::http::request::Parts;
-use centroids::store::{Example as StoredExample, Member};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use utoipa::ToSchema;
+use std::time::Duration;
 
-use super::problem::Problem;
-use super::upload::rejected;
+use anyhow::Context as _;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router, routing};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
 
-/// An image to show.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Example {
-    /// Number of the member.
-    id: i64,
-    /// Its path or external key.
-    key: String,
-    /// Where this service shows it; null where the picture is gone.
-    image: Option<String>,
-}
+use super::auth::{may_read, may_write};
+use super::limits::admit;
+use super::observe::{REQUEST_ID, observe};
+use super::problem::{Problem, complete};
+use super::state::Shared;
+use super::{openapi, page};
+use crate::cli::ServiceArgs;
 
-impl Example {
-    fn new(StoredExample { id, key }: StoredExample) -> Self {
-        Self { id: id.0, image: image_of(id.0, &key), key }
-    }
+/// Pages load what they are made of from here and nothing else; Swagger's sets styles by itself.
+const PAGE_POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; \
+                           base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const MANUAL_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
+                             img-src 'self' data:; object-src 'none'; base-uri 'none'; \
+                             frame-ancestors 'none'";
 
-    fn of(member: Member) -> Self {
-        Self::new(StoredExample { id: member.id, key: member.key })
-    }
-}
-
-/// Where the picture of a member is shown, if there is a file under its key.
-fn image_of(id: i64, key: &str) -> Option<String> {
-    std::path::Path::new(key).is_file().then(|| format!("/v1/members/{id}/image"))
-}
-
-/// How many members something was done to.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Count {
-    members: usize,
-}
-
-/// The variable parts of an address; what does not fit is a problem document.
-pub(super) struct Named<T>(T);
-
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|path| Self(path.0)).map_err(|error| rejected(error.status(), error.body_text()))
-    }
-}
-
-/// The fields of an address; what does not fit is a problem document.
-pub(super) struct Asked<T>(T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let query = Query::<T>::try_from_uri(&parts.uri);
-        query
-            .map(|query| Self(query.0))
-            .map_err(|error| rejected(error.status(), error.body_text()))
-    }
-}
-
-/// The body as JSON.
+/// Everything that is served.
 ///
 /// # Errors
-/// 415 another type, 413 too large, 400 malformed, 422 something else than was asked for.
-async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
-    let json = axum::Json::<T>::from_request(request, &()).await;
-    json.map(|json| json.0).map_err(|error| rejected(error.status(), error.body_text()))
+/// An origin for `--cors` that is none.
+pub(crate) fn router(app: &Shared, service: &ServiceArgs) -> anyhow::Result<Router> {
+    let (api, document) = OpenApiRouter::with_openapi(openapi::frame())
+        .merge(reading(app))
+        .merge(writing(app))
+        .merge(open())
+        .merge(measured(app))
+        .split_for_parts();
+    let document = openapi::complete(document);
+    let shown = document.clone();
+    let manual = SwaggerUi::new("/docs")
+        .config(utoipa_swagger_ui::Config::from("/openapi.json").try_it_out_enabled(true));
+    let limits = &service.limits;
+    let body = (limits.max_body as usize) << 20;
+    let time = Duration::from_secs(limits.timeout.into());
+    // The first layer is the outermost.
+    let layers = ServiceBuilder::new()
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(from_fn(observe))
+        .layer(from_fn(guard))
+        .layer(cors(&service.cors)?)
+        .layer(from_fn(complete))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, time))
+        .layer(RequestBodyLimitLayer::new(body))
+        .layer(DefaultBodyLimit::disable());
+    let router = Router::from(manual)
+        .merge(page::routes())
+        .merge(api)
+        .route("/openapi.json", routing::get(move || async move { Json(shown) }))
+        .fallback(|| async {
+            Problem::missing("there is nothing at this path; /docs/ lists what there is")
+        })
+        .method_not_allowed_fallback(|| async { StatusCode::METHOD_NOT_ALLOWED })
+        .layer(layers)
+        .with_state(app.clone());
+    Ok(router)
+}
+
+/// What needs a token that may read.
+fn reading(app: &Shared) -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(model::model))
+        .routes(routes!(embed::embed))
+        .routes(routes!(search::search))
+        .routes(routes!(explain::explain))
+        .routes(routes!(classes::list))
+        .routes(routes!(classes::get))
+        .routes(routes!(members::image))
+        .route_layer(from_fn_with_state(app.clone(), admit))
+        .route_layer(from_fn_with_state(app.clone(), may_read))
+}
+
+/// What needs a token that may write.
+fn writing(app: &Shared) -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(classes::put, classes::delete))
+        .routes(routes!(classes::merge))
+        .routes(routes!(members::delete))
+        .routes(routes!(members::relabel))
+        .routes(routes!(members::quarantine))
+        .route_layer(from_fn_with_state(app.clone(), admit))
+        .route_layer(from_fn_with_state(app.clone(), may_write))
+}
+
+/// What anybody may see.
+fn open() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(health::healthz)).routes(routes!(health::readyz))
+}
+
+/// Counts say something about who uses the service: they need a token too. They need no place, so
+/// that a full service can still be watched.
+fn measured(app: &Shared) -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(health::metrics))
+        .route_layer(from_fn_with_state(app.clone(), may_read))
+}
+
+fn cors(origins: &[String]) -> anyhow::Result<CorsLayer> {
+    let origin = |text: &String| {
+        text.parse::<HeaderValue>().with_context(|| format!("--cors {text}: not an origin"))
+    };
+    if origins.is_empty() {
+        return Ok(CorsLayer::new());
+    }
+    Ok(CorsLayer::new()
+        .allow_origin(origins.iter().map(origin).collect::<anyhow::Result<Vec<_>>>()?)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE]))
+}
+
+/// Headers that tell browsers what not to do.
+async fn guard(request: Request, next: Next) -> Response {
+    let of_manual = request.uri().path().starts_with("/docs");
+    let mut response = next.run(request).await;
+    let policy = if of_manual { MANUAL_POLICY } else { PAGE_POLICY };
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, policy),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+    ] {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    Problem::internal(text.unwrap_or("a panic")).into_response()
 }

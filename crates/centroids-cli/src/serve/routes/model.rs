@@ -1,71 +1,85 @@
-//! What embeds and what is searched.
+//! `/v1/model`
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::serve::limits::{Place, blocking};
 use crate::serve::problem::Problem;
-use crate::serve::state::App;
+use crate::serve::state::Shared;
 
-/// What embeds and what is searched.
+/// The model and the gallery that are served.
 #[derive(Serialize, ToSchema)]
-pub(in crate::serve) struct Model {
-    /// The backbone.
+pub(super) struct Model {
+    /// Backbone.
     name: String,
-    /// Backbone and weights: equal weights, equal fingerprint.
+    /// Backbone and a hash of the weights: equal weights, equal name.
     fingerprint: String,
-    /// Dimension of an embedding.
+    /// Dimensions of a vector.
     dim: usize,
-    /// Height that pictures are resized to.
+    /// Height that pictures are resized to, in pixels.
     height: usize,
-    /// Width that pictures are resized to.
+    /// Width that pictures are resized to, in pixels.
     width: usize,
-    gallery: GallerySize,
-    /// `none` or `token`.
-    auth: &'static str,
-    /// Whether hits have a confidence.
+    gallery: Gallery,
+    auth: Auth,
+    /// Whether first hits come with a confidence.
     calibrated: bool,
-    /// Whether the gallery can be changed.
+    /// Whether the gallery can be changed, with the right token.
     writable: bool,
 }
 
-/// Counts of the gallery.
+/// Counts.
 #[derive(Serialize, ToSchema)]
-struct GallerySize {
+struct Gallery {
+    /// Identities.
     classes: usize,
+    /// Images that count.
     members: usize,
+    /// Images that are kept but do not count.
     quarantined: usize,
+    /// Known cameras.
     cameras: usize,
     /// Grows with every change.
     revision: i64,
 }
 
-/// The model and the gallery.
-#[utoipa::path(get, path = "/v1/model", tag = "model", security((), ("token" = [])), responses(
-    (status = 200, body = Model),
-    (status = "4XX", body = Problem, content_type = "application/problem+json"),
-    (status = "5XX", body = Problem, content_type = "application/problem+json"),
-))]
-pub(in crate::serve) async fn get(State(app): State<App>) -> Result<Json<Model>, Problem> {
-    let stats = app.gallery(|gallery| Ok(gallery.stats()?)).await?;
-    let model = app.inference.model();
-    let [height, width] = model.input.size;
+/// Whether a token is needed.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Auth {
+    None,
+    Token,
+}
+
+/// What is served
+#[utoipa::path(get, path = "/v1/model", tag = "service",
+    responses((status = 200, description = "Model and gallery", body = Model)))]
+pub(super) async fn model(
+    State(app): State<Shared>,
+    Extension(place): Extension<Place>,
+) -> Result<Json<Model>, Problem> {
+    let loaded = app.loaded();
+    let gallery = loaded.gallery.clone();
+    let stats = blocking(place, move || gallery.stats()).await??;
+    let embedder = &loaded.model.embedder;
+    let [height, width] = embedder.input().size;
     Ok(Json(Model {
-        name: model.name.clone(),
-        fingerprint: model.fingerprint.clone(),
-        dim: model.dim,
+        name: embedder.backbone().backbone.name().to_owned(),
+        fingerprint: loaded.fingerprint.clone(),
+        dim: embedder.dim(),
         height,
         width,
-        gallery: GallerySize {
+        gallery: Gallery {
             classes: stats.classes,
             members: stats.members,
             quarantined: stats.quarantined,
             cameras: stats.cameras,
             revision: stats.revision,
         },
-        auth: if app.tokens.is_empty() { "none" } else { "token" },
-        calibrated: app.calibration.is_some(),
-        writable: true,
+        auth: if app.access.is_needed() { Auth::Token } else { Auth::None },
+        calibrated: loaded.calibration.is_some(),
+        writable: app.access.is_writable(),
     }))
 }

@@ -1,142 +1,287 @@
-//! Who or what is on a picture?
+//! `/v1/search`
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::extract::{Request, State};
-use centroids::core::{Calibration, Unit};
-use centroids::store::{Answer, Hit as StoredHit, SearchOptions};
-use serde::Serialize;
-use utoipa::ToSchema;
+use axum::{Extension, Json};
+use centroids::core::{CamId, Unit};
+use centroids::store::{Answer, Filter, Hit, SearchOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Example, json};
+use super::embed::PictureFile;
+use super::members::image_path;
+use crate::serve::limits::{Place, blocking};
 use crate::serve::problem::Problem;
-use crate::serve::question::{VectorSearch, calibration_for, search_options};
-use crate::serve::state::App;
-use crate::serve::upload::{Upload, kind};
+use crate::serve::state::{Loaded, Shared};
+use crate::serve::upload::{Kind, Upload, body, embed_all, kind};
+use crate::values::attribute;
 
-/// A search by pictures, as form fields.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes a form that is read part by part")]
-pub(in crate::serve) struct PictureSearch {
-    /// One or more pictures.
-    #[schema(content_media_type = "application/octet-stream")]
-    image: Vec<String>,
-    /// Hits per picture (10).
-    #[schema(minimum = 1, maximum = 1000)]
-    k: Option<usize>,
-    /// Camera whose images do not count.
+/// Hits of a query; a page of more is of no use, and would take long.
+const MOST_HITS: usize = 1000;
+
+/// What is ranked.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum RankedUnit {
+    /// Images.
+    Instance,
+    /// Identities by their nearest image.
+    Nearest,
+    /// Identities by their mean.
+    #[default]
+    Centroid,
+}
+
+impl From<RankedUnit> for Unit {
+    fn from(unit: RankedUnit) -> Unit {
+        match unit {
+            RankedUnit::Instance => Unit::Instance,
+            RankedUnit::Nearest => Unit::Nearest,
+            RankedUnit::Centroid => Unit::Centroid,
+        }
+    }
+}
+
+/// What to look for, and how.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VectorSearch {
+    /// Vectors of the model that is served (`/v1/embed`).
+    #[serde(default)]
+    vectors: Vec<Vec<f32>>,
+    /// Hits of a query.
+    #[serde(default = "usual_hits")]
+    #[schema(default = 10, minimum = 1, maximum = 1000)]
+    k: usize,
+    /// Leave images of this camera out (the one that took the picture).
+    #[serde(default)]
     camera: Option<u32>,
-    /// What is ranked: `instance`, `nearest` or `centroid` (the default).
-    unit: Option<String>,
-    /// An attribute that images must have, `KEY=VALUE`; may be repeated.
-    r#where: Option<String>,
+    /// What is ranked.
+    #[serde(default)]
+    unit: RankedUnit,
+    /// Only images with these attributes count, `key=value` each.
+    #[serde(default, rename = "where")]
+    filter: Vec<String>,
+    /// Beyond this distance the nearest is nobody known.
+    #[serde(default)]
+    threshold: Option<f64>,
+}
+
+fn usual_hits() -> usize {
+    10
+}
+
+/// Pictures to look for, and how.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a form")]
+pub(super) struct SearchForm {
+    /// One or several pictures.
+    #[schema(value_type = Vec<String>, format = Binary, min_items = 1)]
+    image: Vec<Vec<u8>>,
+    /// Hits of a query.
+    #[schema(default = 10, minimum = 1, maximum = 1000)]
+    k: Option<usize>,
+    /// Leave images of this camera out (the one that took the picture).
+    camera: Option<u32>,
+    unit: Option<RankedUnit>,
+    /// Only images with these attributes count, `key=value` each; may be given several times.
+    #[schema(rename = "where")]
+    filter: Option<Vec<String>>,
     /// Beyond this distance the nearest is nobody known.
     threshold: Option<f64>,
 }
 
-/// Answers.
-#[derive(Serialize, ToSchema)]
-pub(in crate::serve) struct Results {
-    /// What is ranked.
-    unit: String,
-    /// In the order of the pictures or vectors.
-    results: Vec<Found>,
+/// For a picture that is the whole body.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes parameters")]
+pub(super) struct SearchParameters {
+    /// Hits of a query.
+    #[param(default = 10, minimum = 1, maximum = 1000)]
+    k: Option<usize>,
+    /// Leave images of this camera out.
+    camera: Option<u32>,
+    #[param(inline)]
+    unit: Option<RankedUnit>,
+    /// Only images with these attributes count, `key=value` each; may be given several times.
+    #[param(rename = "where")]
+    filter: Option<Vec<String>>,
+    /// Beyond this distance the nearest is nobody known.
+    threshold: Option<f64>,
 }
 
-/// The answer for one picture or vector.
+/// What was found.
 #[derive(Serialize, ToSchema)]
-struct Found {
-    /// The name of the picture; null for a vector.
-    query: Option<String>,
-    /// Whether the nearest is beyond the threshold, or there is none.
+pub(super) struct Found {
+    unit: RankedUnit,
+    /// In the order of the queries.
+    results: Vec<QueryResult>,
+}
+
+/// The answer for a picture or vector.
+#[derive(Serialize, ToSchema)]
+struct QueryResult {
+    /// The file's name as it was sent, or which vector it is.
+    query: String,
+    /// Whether the nearest is too far away to be an answer: beyond the threshold asked for, or else
+    /// beyond that of the calibration, or there is none.
     unknown: bool,
-    /// How much farther than the first the next of another class is.
+    /// How much farther than the first hit the first of another identity is.
     margin: Option<f64>,
     /// Nearest first.
-    hits: Vec<Hit>,
+    hits: Vec<FoundHit>,
 }
 
-/// Something found.
+/// An identity or image found.
 #[derive(Serialize, ToSchema)]
-struct Hit {
+struct FoundHit {
     /// From 1.
     rank: usize,
-    /// Number of the class.
+    /// Number of the identity.
     pid: i64,
     /// Its name, if it has one.
     name: Option<String>,
     /// Smaller is nearer.
     distance: f64,
-    /// How likely a nearest candidate at this distance is right; null without a calibration.
+    /// Probability that the first hit is right; null for the others, and without a calibration for
+    /// this unit.
     confidence: Option<f64>,
-    /// The image found, or the one of the class that is nearest to the query.
-    example: Option<Example>,
+    /// The image found, or the identity's nearest to the query.
+    example: Option<FoundExample>,
 }
 
-/// Finds classes or images by pictures or vectors.
-#[utoipa::path(post, path = "/v1/search", tag = "search", security((), ("token" = [])),
-    request_body(content(
-        (PictureSearch = "multipart/form-data"),
-        (VectorSearch = "application/json"),
-        (Vec<u8> = "image/jpeg"),
-        (Vec<u8> = "application/octet-stream"),
-    )),
-    responses(
-        (status = 200, body = Results),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
-))]
-pub(in crate::serve) async fn post(
-    State(app): State<App>,
+/// A member to show.
+#[derive(Serialize, ToSchema)]
+struct FoundExample {
+    id: i64,
+    /// Its path or another name for it.
+    key: String,
+    /// Where its picture is on this server; null where the file is gone.
+    image: Option<String>,
+}
+
+impl VectorSearch {
+    /// From fields of text; a field that is no `where` is given once.
+    fn from_fields(fields: Vec<(String, String)>) -> Result<VectorSearch, Problem> {
+        let mut keys = Map::new();
+        let mut filter = Vec::new();
+        for (key, text) in fields {
+            let value = match key.as_str() {
+                "where" => {
+                    filter.push(Value::String(text));
+                    continue;
+                }
+                "unit" => Value::String(text),
+                "k" | "camera" | "threshold" => serde_json::from_str(&text)
+                    .map_err(|_| Problem::invalid(format!("{key} = {text}: not a number")))?,
+                _ => return Err(Problem::invalid(format!("unknown field `{key}`"))),
+            };
+            if keys.insert(key.clone(), value).is_some() {
+                return Err(Problem::invalid(format!("`{key}` is given twice")));
+            }
+        }
+        keys.insert("where".to_owned(), filter.into());
+        serde_json::from_value(keys.into()).map_err(|error| Problem::invalid(error.to_string()))
+    }
+
+    fn options(&self, loaded: &Loaded) -> Result<SearchOptions, Problem> {
+        if !(1..=MOST_HITS).contains(&self.k) {
+            return Err(Problem::invalid(format!("k = {}: must be 1 to {MOST_HITS}", self.k)));
+        }
+        let mut filter = Filter::default();
+        for text in &self.filter {
+            let (key, value) = attribute(text)
+                .map_err(|reason| Problem::invalid(format!("where = {text}: {reason}")))?;
+            filter = filter.and(&key, value)?;
+        }
+        Ok(SearchOptions {
+            k: self.k,
+            unit: self.unit.into(),
+            without_camera: self.camera.map(CamId),
+            filter,
+            threshold: self.threshold,
+            calibration: loaded.calibration(self.unit.into()).cloned(),
+            examples: true,
+        })
+    }
+}
+
+/// Find the identities or images nearest to pictures or vectors
+///
+/// A form, a picture with query parameters, or vectors as JSON.
+#[utoipa::path(post, path = "/v1/search", tag = "search", params(SearchParameters),
+    request_body(content((SearchForm = "multipart/form-data"), (PictureFile = "image/*"),
+        (VectorSearch = "application/json"))),
+    responses((status = 200, description = "What was found", body = Found)))]
+pub(super) async fn search(
+    State(app): State<Shared>,
+    Extension(place): Extension<Place>,
     request: Request,
-) -> Result<Json<Results>, Problem> {
-    let (names, vectors, fields) = if kind(&request) == "application/json" {
-        let asked: VectorSearch = json(request).await?;
-        asked.check()?;
-        let fields = asked.fields();
-        (vec![None; asked.vectors.len()], asked.vectors, fields)
+) -> Result<Json<Found>, Problem> {
+    let loaded = app.loaded();
+    let (question, pictures) = match kind(&request)? {
+        Kind::Json => {
+            let question: VectorSearch = from_json(&body(request).await?)?;
+            if question.vectors.is_empty() {
+                return Err(Problem::invalid("there are no vectors"));
+            }
+            (question, Vec::new())
+        }
+        Kind::Multipart | Kind::Picture => {
+            let upload = Upload::read(request).await?;
+            (VectorSearch::from_fields(upload.fields)?, upload.pictures)
+        }
+    };
+    let options = question.options(&loaded)?;
+    let (names, vectors) = if pictures.is_empty() {
+        // A search of many vectors takes as long as one of many pictures.
+        app.places.take(question.vectors.len() - 1).map(drop)?;
+        let numbers = (1..=question.vectors.len()).map(|number| number.to_string());
+        (numbers.collect(), question.vectors)
     } else {
-        let upload = Upload::read(request).await?;
-        // Before the work: a misspelt field costs nobody anything.
-        search_options(&upload.fields, &app)?;
-        let vectors = app.embed(&upload.pictures).await?;
-        let names = upload.pictures.into_iter().map(|picture| Some(picture.name)).collect();
-        (names, vectors, upload.fields)
+        let names = pictures.iter().map(|picture| picture.name.clone()).collect();
+        (names, embed_all(&app, &loaded, pictures, place.clone()).await?)
     };
-    let options = search_options(&fields, &app)?;
-    Ok(Json(found(&app, names, vectors, options).await?))
+    let results = blocking(place, move || find(&loaded, names, &vectors, &options)).await??;
+    Ok(Json(Found { unit: question.unit, results }))
 }
 
-async fn found(
-    app: &App,
-    names: Vec<Option<String>>,
-    vectors: Vec<Vec<f32>>,
-    options: SearchOptions,
-) -> Result<Results, Problem> {
-    let (app_of_search, unit) = (app.clone(), options.unit);
-    app.search(move |gallery| {
-        let start = Instant::now();
-        let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
-        let answers = gallery.search(&vectors, &options)?;
-        metrics::histogram!("stage_duration_seconds", "stage" => "search").record(start.elapsed());
-        let calibration = calibration_for(&app_of_search, unit, &gallery.settings().metric());
-        let results = names.into_iter().zip(answers);
-        let results = results.map(|(name, answer)| one(name, answer, calibration)).collect();
-        Ok(Results { unit: Unit::to_string(&unit), results })
+fn find(
+    loaded: &Arc<Loaded>,
+    names: Vec<String>,
+    vectors: &[Vec<f32>],
+    options: &SearchOptions,
+) -> Result<Vec<QueryResult>, Problem> {
+    let start = Instant::now();
+    let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+    let answers = loaded.gallery.search(&vectors, options)?;
+    metrics::histogram!("search_seconds").record(start.elapsed());
+    let result = |(query, Answer { hits, unknown, margin }): (String, Answer)| QueryResult {
+        query,
+        unknown,
+        margin,
+        hits: hits.into_iter().map(found_hit).collect(),
+    };
+    Ok(names.into_iter().zip(answers).map(result).collect())
+}
+
+fn found_hit(Hit { rank, pid, name, distance, confidence, example }: Hit) -> FoundHit {
+    let example = example.map(|example| FoundExample {
+        id: example.id.0,
+        image: Path::new(&example.key).is_file().then(|| image_path(example.id)),
+        key: example.key,
+    });
+    FoundHit { rank, pid: pid.0, name, distance, confidence, example }
+}
+
+/// JSON with our words for what is wrong with it: 400 what is no JSON, 422 what does not fit.
+pub(super) fn from_json<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Problem::invalid(error.to_string()),
+        _ => Problem::malformed(error.to_string()),
     })
-    .await
-}
-
-fn one(query: Option<String>, answer: Answer, calibration: Option<&Calibration>) -> Found {
-    let hit = |StoredHit { rank, pid, name, distance, example, .. }: StoredHit| Hit {
-        rank,
-        pid: pid.0,
-        name,
-        distance,
-        confidence: calibration.map(|calibration| calibration.confidence.at(distance)),
-        example: example.map(Example::new),
-    };
-    let hits = answer.hits.into_iter().map(hit).collect();
-    Found { query, unknown: answer.unknown, margin: answer.margin, hits }
 }
