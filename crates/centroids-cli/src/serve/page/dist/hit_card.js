@@ -58,7 +58,7 @@ export class HitCard {
         if (!this.map) {
             const image = h("img", { alt: `Your picture; red is what speaks for ${this.name}` });
             showBlob(image, await explain(this.context.picture, this.hit.pid));
-            this.map = h("figure", {}, image, h("figcaption", {}, "red for it, blue against"));
+            this.map = h("figure", {}, image, h("figcaption", {}, "red for, blue against"));
         }
         this.frame.replaceChildren(this.map);
     }
