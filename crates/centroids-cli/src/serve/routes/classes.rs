@@ -496,6 +496,9 @@ pub(super) async fn merge(
     request: Request,
 ) -> Result<Json<Changed>, Problem> {
     let Merge { classes, into } = json(request).await?;
+    if classes.is_empty() {
+        return Err(Problem::invalid("there are no classes to merge"));
+    }
     let members = blocking(place, move || {
         let gallery = app.loaded().gallery.clone();
         let pids = classes.iter().map(|class| existing(&*gallery, class));

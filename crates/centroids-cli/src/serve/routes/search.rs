@@ -241,16 +241,20 @@ pub(super) async fn search(
         }
     };
     let options = question.options()?;
+    // A search of many vectors takes as long as one of many pictures.
+    let others = app.places.take_others(question.vectors.len())?;
     let (names, vectors) = if pictures.is_empty() {
-        // A search of many vectors takes as long as one of many pictures.
-        app.places.take(question.vectors.len() - 1).map(drop)?;
         let numbers = (1..=question.vectors.len()).map(|number| number.to_string());
         (numbers.collect(), question.vectors)
     } else {
         let names = pictures.iter().map(|picture| picture.name.clone()).collect();
         (names, embed_all(&app, &loaded, pictures, place.clone()).await?)
     };
-    let results = blocking(place, move || find(&loaded, names, &vectors, &options)).await??;
+    let results = blocking(place, move || {
+        let _others = others;
+        find(&loaded, names, &vectors, &options)
+    });
+    let results = results.await??;
     Ok(Json(Found { unit: question.unit, results }))
 }
 
