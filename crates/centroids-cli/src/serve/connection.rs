@@ -95,3 +95,46 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    const PATIENCE: Duration = Duration::from_millis(80);
+
+    async fn listener() -> (BoundedListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (BoundedListener::new(listener, 1, PATIENCE), address)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_is_left_and_answers_put_that_off() {
+        let (mut listener, address) = listener().await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (mut connection, _) = listener.accept().await;
+        client.write_all(b"a").await.unwrap();
+        let start = Instant::now();
+        assert_eq!(connection.read_u8().await.unwrap(), b'a');
+        tokio::time::sleep(PATIENCE / 2).await;
+        connection.write_all(b"b").await.unwrap();
+        let error = connection.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() >= PATIENCE + PATIENCE / 2);
+    }
+
+    #[tokio::test]
+    async fn one_more_waits_until_one_has_gone() {
+        let (mut listener, address) = listener().await;
+        let _clients = [
+            TcpStream::connect(address).await.unwrap(),
+            TcpStream::connect(address).await.unwrap(),
+        ];
+        let (first, _) = listener.accept().await;
+        let second = tokio::time::timeout(PATIENCE, listener.accept()).await;
+        assert!(second.is_err(), "there is one place");
+        drop(first);
+        listener.accept().await;
+    }
+}

@@ -33,13 +33,27 @@ impl Places {
         self.all - self.free.available_permits()
     }
 
+    /// A place for a request.
+    ///
     /// # Errors
-    /// 429 where so many are not free, 413 where there never are.
-    pub(crate) fn take(&self, count: usize) -> Result<Place, Problem> {
-        if count >= self.all.max(2) {
+    /// 429 where none is free.
+    fn take(&self) -> Result<Place, Problem> {
+        self.acquire(1)
+    }
+
+    /// Places for all pictures of a request but the first, which has the request's.
+    ///
+    /// # Errors
+    /// 413 for more than there are, 429 where so many are not free.
+    pub(crate) fn take_others(&self, pictures: usize) -> Result<Place, Problem> {
+        if pictures > self.all {
             let most = self.all;
             return Err(Problem::too_large(format!("at most {most} pictures fit into a request")));
         }
+        self.acquire(pictures.saturating_sub(1))
+    }
+
+    fn acquire(&self, count: usize) -> Result<Place, Problem> {
         let taken = self.free.clone().try_acquire_many_owned(count as u32);
         taken.map(|permit| Place(Arc::new(permit))).map_err(|_| Problem::busy())
     }
@@ -51,7 +65,7 @@ pub(crate) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let place = app.places.take(1)?;
+    let place = app.places.take()?;
     request.extensions_mut().insert(place);
     Ok(next.run(request).await)
 }
@@ -69,4 +83,25 @@ pub(crate) async fn blocking<T: Send + 'static>(
         work()
     });
     work.await.map_err(|error| Problem::internal(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_places_as_were_set() {
+        let status = |refused: Result<Place, Problem>| refused.unwrap_err().status().as_u16();
+        let places = Places::new(3);
+        let one = places.take().unwrap();
+        assert_eq!(status(places.take_others(4)), 413);
+        let others = places.take_others(3).unwrap();
+        assert_eq!((places.taken(), status(places.take())), (3, 429));
+        let copy = others.clone();
+        drop(others);
+        assert_eq!(places.taken(), 3, "a copy keeps them");
+        drop((copy, one));
+        assert_eq!(places.taken(), 0);
+        assert_eq!(status(Places::new(1).take_others(2)), 413);
+    }
 }

@@ -49,7 +49,11 @@ pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
 /// Starts the log on stderr: a line of JSON each, on a terminal for people.
 pub(crate) fn start_log(output: &Output) {
     use std::io::IsTerminal as _;
-    let default = if output.verbose() { "debug,hyper=info" } else { "info" };
+    let default = match (output.quiet(), output.verbose()) {
+        (true, _) => "error",
+        (_, true) => "debug",
+        _ => "info",
+    };
     let level = std::env::var("CENTROIDS_LOG").unwrap_or_else(|_| default.to_owned());
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

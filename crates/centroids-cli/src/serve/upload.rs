@@ -205,10 +205,7 @@ pub(crate) async fn embed(
     place: Place,
 ) -> Result<Embedded, Problem> {
     let coming: Coming = loaded.batcher.announce();
-    let mut places = vec![place.clone()];
-    if pictures.len() > 1 {
-        places.push(app.places.take(pictures.len() - 1)?);
-    }
+    let places = vec![place.clone(), app.places.take_others(pictures.len())?];
     let Decoded { prepared, readable, unreadable } = decode(app, loaded, pictures, place).await?;
     let start = Instant::now();
     let vectors = loaded.batcher.embed(prepared, places, coming).await?;

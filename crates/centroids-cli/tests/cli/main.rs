@@ -84,6 +84,9 @@ mod serve;
 /// `serve` when clients, disks and processes fail it.
 mod serve_faults;
 
+/// The examples of docs/http-api.md.
+mod http_api;
+
 /// A server and a client.
 mod service;
 

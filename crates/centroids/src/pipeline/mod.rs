@@ -27,11 +27,11 @@ mod train;
 mod training_curves;
 mod verification;
 
+pub use bulk::{
     BulkFolder, BulkJob, BulkPlan, BulkReport, PartNote, PartState, embed_parts, merge_centroids,
     merge_parts,
-pub use bulk::{
-pub use class_view::{ClassMember, ClassSpread, ClassView, class_centroid, view_class};
 };
+pub use class_view::{ClassMember, ClassSpread, ClassView, class_centroid, view_class};
 pub use convert::{Converted, Names, convert_weights};
 pub use doctor_files::{DoctorFiles, write_findings};
 pub use embed::{

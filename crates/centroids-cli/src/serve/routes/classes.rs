@@ -204,7 +204,7 @@ struct ShownMember {
 
 /// A class and its members
 #[utoipa::path(get, path = "/v1/classes/{class}", tag = "gallery",
-    params(("class" = String, Path, description = "Name, or pid", min_length = 1)),
+    params(("class" = String, Path, description = "Name, or pid", min_length = 1, max_length = 200)),
     responses((status = 200, description = "The class", body = ShownClass),
         (status = 404, description = "No such class"),
         (status = 422, description = "This can be no name")))]
@@ -245,15 +245,18 @@ fn shown_member(of: ClassMember) -> ShownMember {
 }
 
 /// Pictures to add.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes a form")]
 pub(super) struct PutForm {
     /// One or several pictures.
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1)]
     image: Vec<Vec<u8>>,
     /// The camera that took them.
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 4294967295u32, nullable = false)]
     camera: Option<u32>,
     /// `key=value`, for filters; may be given several times.
+    #[schema(nullable = false)]
     attribute: Option<Vec<String>>,
 }
 
@@ -330,7 +333,7 @@ impl Common {
 /// A picture is embedded, kept and synced before it is acknowledged. The same picture twice is one
 /// member.
 #[utoipa::path(put, path = "/v1/classes/{class}", tag = "gallery",
-    params(("class" = String, Path, description = "Name, or pid", min_length = 1)),
+    params(("class" = String, Path, description = "Name, or pid", min_length = 1, max_length = 200)),
     request_body(content = PutForm, content_type = "multipart/form-data"),
     responses((status = 200, description = "Added to a class", body = Put),
         (status = 201, description = "The class is new", body = Put),
@@ -453,7 +456,7 @@ fn add(
 
 /// Remove a class with all its members
 #[utoipa::path(delete, path = "/v1/classes/{class}", tag = "gallery",
-    params(("class" = String, Path, description = "Name, or pid", min_length = 1)),
+    params(("class" = String, Path, description = "Name, or pid", min_length = 1, max_length = 200)),
     responses((status = 200, description = "How many members it had", body = Changed),
         (status = 404, description = "No such class"),
         (status = 422, description = "This can be no name")))]
@@ -479,6 +482,7 @@ pub(super) struct Merge {
     #[schema(min_items = 1)]
     classes: Vec<String>,
     /// Name or pid of the class that they become, made if there is none.
+    #[schema(min_length = 1, max_length = 200)]
     into: String,
 }
 
@@ -492,6 +496,9 @@ pub(super) async fn merge(
     request: Request,
 ) -> Result<Json<Changed>, Problem> {
     let Merge { classes, into } = json(request).await?;
+    if classes.is_empty() {
+        return Err(Problem::invalid("there are no classes to merge"));
+    }
     let members = blocking(place, move || {
         let gallery = app.loaded().gallery.clone();
         let pids = classes.iter().map(|class| existing(&*gallery, class));

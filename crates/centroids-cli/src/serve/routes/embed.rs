@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::{Extension, Json};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::serve::limits::Place;
@@ -11,7 +11,8 @@ use crate::serve::state::Shared;
 use crate::serve::upload::{Upload, embed_all};
 
 /// Pictures to embed.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes a form")]
 pub(super) struct EmbedForm {
     /// One or several pictures.
@@ -43,7 +44,8 @@ struct Embedding {
 
 /// Embed pictures
 #[utoipa::path(post, path = "/v1/embed", tag = "search",
-    request_body(content((EmbedForm = "multipart/form-data"), (PictureFile = "image/*"))),
+    request_body(content((EmbedForm = "multipart/form-data"), (PictureFile = "image/jpeg"),
+        (PictureFile = "image/png"), (PictureFile = "image/webp"))),
     responses((status = 200, description = "Their vectors", body = Embeddings)))]
 pub(super) async fn embed(
     State(app): State<Shared>,

@@ -139,6 +139,7 @@ pub(super) struct Relabel {
     /// Numbers of the members; what is not there is passed over.
     ids: Vec<i64>,
     /// Name or pid of their new identity, made if there is none.
+    #[schema(min_length = 1, max_length = 200)]
     class: String,
 }
 

@@ -52,6 +52,7 @@ impl From<RankedUnit> for Unit {
 pub(super) struct VectorSearch {
     /// Vectors of the model that is served (`/v1/embed`).
     #[serde(default)]
+    #[schema(required, min_items = 1)]
     vectors: Vec<Vec<f32>>,
     /// Hits of a query.
     #[serde(default = "usual_hits")]
@@ -59,6 +60,7 @@ pub(super) struct VectorSearch {
     k: usize,
     /// Leave images of this camera out (the one that took the picture).
     #[serde(default)]
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 4294967295u32)]
     camera: Option<u32>,
     /// What is ranked.
     #[serde(default)]
@@ -76,22 +78,25 @@ fn usual_hits() -> usize {
 }
 
 /// Pictures to look for, and how.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes a form")]
 pub(super) struct SearchForm {
     /// One or several pictures.
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1)]
     image: Vec<Vec<u8>>,
     /// Hits of a query.
-    #[schema(default = 10, minimum = 1, maximum = 1000)]
+    #[schema(default = 10, minimum = 1, maximum = 1000, nullable = false)]
     k: Option<usize>,
     /// Leave images of this camera out (the one that took the picture).
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 4294967295u32, nullable = false)]
     camera: Option<u32>,
     unit: Option<RankedUnit>,
     /// Only images with these attributes count, `key=value` each; may be given several times.
-    #[schema(rename = "where")]
+    #[schema(rename = "where", nullable = false)]
     filter: Option<Vec<String>>,
     /// Beyond this distance the nearest is nobody known.
+    #[schema(nullable = false)]
     threshold: Option<f64>,
 }
 
@@ -214,8 +219,8 @@ impl VectorSearch {
 ///
 /// A form, a picture with query parameters, or vectors as JSON.
 #[utoipa::path(post, path = "/v1/search", tag = "search", params(SearchParameters),
-    request_body(content((SearchForm = "multipart/form-data"), (PictureFile = "image/*"),
-        (VectorSearch = "application/json"))),
+    request_body(content((SearchForm = "multipart/form-data"), (PictureFile = "image/jpeg"),
+        (PictureFile = "image/png"), (PictureFile = "image/webp"), (VectorSearch = "application/json"))),
     responses((status = 200, description = "What was found", body = Found)))]
 pub(super) async fn search(
     State(app): State<Shared>,
@@ -237,16 +242,20 @@ pub(super) async fn search(
         }
     };
     let options = question.options(&loaded)?;
+    // A search of many vectors takes as long as one of many pictures.
+    let others = app.places.take_others(question.vectors.len())?;
     let (names, vectors) = if pictures.is_empty() {
-        // A search of many vectors takes as long as one of many pictures.
-        app.places.take(question.vectors.len() - 1).map(drop)?;
         let numbers = (1..=question.vectors.len()).map(|number| number.to_string());
         (numbers.collect(), question.vectors)
     } else {
         let names = pictures.iter().map(|picture| picture.name.clone()).collect();
         (names, embed_all(&app, &loaded, pictures, place.clone()).await?)
     };
-    let results = blocking(place, move || find(&loaded, names, &vectors, &options)).await??;
+    let results = blocking(place, move || {
+        let _others = others;
+        find(&loaded, names, &vectors, &options)
+    });
+    let results = results.await??;
     Ok(Json(Found { unit: question.unit, results }))
 }
 
