@@ -49,6 +49,20 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// Built without approximate search.
+    #[error(
+        "this build searches exactly only: build it with `--features usearch` (it wants a C++ \
+         compiler), or leave approximate search out"
+    )]
+    NoUsearch,
+
+    /// The graph of an approximate search could not be made or used.
+    #[error("approximate search: {reason}; exact search does without it")]
+    Approximate {
+        /// What `usearch` says.
+        reason: String,
+    },
+
     /// There is no gallery.
     #[error("{}: there is no gallery; make one with `centroids index create`", .path.display())]
     Missing {

@@ -71,6 +71,14 @@ mod scan;
 
 mod subdivision;
 
+mod approximation;
+
+#[cfg(feature = "usearch")]
+mod graph;
+#[cfg(not(feature = "usearch"))]
+#[path = "no_graph.rs"]
+mod graph;
+
 mod embedded;
 
 #[cfg(feature = "parquet")]
@@ -79,6 +87,7 @@ mod parquet_file;
 #[path = "no_parquet.rs"]
 mod parquet_file;
 
+pub use approximation::Approximation;
 pub use embedded::{EmbeddedGallery, OpenOptions};
 pub use error::Error;
 pub use gallery::{

@@ -8,7 +8,7 @@
 //! centroid of its own, it counts in the nearest.
 
 /// Share by which the mean residual must fall for one more centre.
-const GAIN: f64 = 0.2;
+const GAIN: f64 = 0.15;
 
 /// Images of a centre.
 const LEAST: usize = 2;

@@ -81,6 +81,12 @@ pub(crate) struct SearchArgs {
     /// With --store: width of the numbers in memory; results are the same.
     #[arg(long, value_name = "WIDTH", default_value = "f32", requires = "store")]
     pub(crate) rows: Width,
+    /// With --store: search centroids approximately where there are more than this many [without a
+    /// number: always]; distances stay exact, but a neighbour may be missed, and how many are is
+    /// measured. With --camera, --where, another unit or many hits search is exact all the same.
+    #[arg(long, value_name = "ROWS", num_args = 0..=1, require_equals = true,
+        default_missing_value = "0", requires = "store")]
+    pub(crate) approximate: Option<usize>,
     /// Write the results: a .json file, or a folder for all files.
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) out: Option<PathBuf>,

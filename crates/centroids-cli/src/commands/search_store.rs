@@ -8,7 +8,8 @@ use centroids::core::{CamId, Embeddings, Unit};
 use centroids::model::parse_device;
 use centroids::pipeline::{check_gallery_model, embed_queries, open_model, read_calibration};
 use centroids::store::{
-    Answer, EmbeddedGallery, Filter, Gallery, Hit, OpenOptions, Precision, SearchOptions,
+    Answer, Approximation, EmbeddedGallery, Filter, Gallery, Hit, OpenOptions, Precision,
+    SearchOptions,
 };
 use serde_json::{Value, json};
 
@@ -33,7 +34,9 @@ pub(crate) fn run(
         Width::F32 => Precision::F32,
         Width::F16 => Precision::F16,
     };
-    let gallery = EmbeddedGallery::open(store, OpenOptions { rows, ..OpenOptions::default() })?;
+    let mut open = OpenOptions { rows, ..OpenOptions::default() };
+    open.approximate_above = arguments.approximate.or(open.approximate_above);
+    let gallery = EmbeddedGallery::open(store, open)?;
     let options = options(arguments)?;
     let query = queries(&gallery, arguments, output)?;
     let vectors: Vec<&[f32]> = (0..query.len()).map(|row| query.row(row)).collect();
@@ -41,13 +44,31 @@ pub(crate) fn run(
     for (query, answer) in query.paths().iter().zip(&answers) {
         show(query, answer, output);
     }
+    let approximation = gallery.approximation();
+    say_how(approximation.as_ref(), arguments, output);
     let results = query.paths().iter().zip(&answers).map(|(query, answer)| {
         let Answer { hits, unknown, margin } = answer;
         json!({ "query": query, "unknown": unknown, "margin": margin,
                 "hits": hits.iter().map(json_of).collect::<Vec<_>>() })
     });
-    output.value(&json!({ "unit": options.unit, "results": results.collect::<Vec<_>>() }));
+    output.value(&json!({ "unit": options.unit, "approximate": approximation,
+                          "results": results.collect::<Vec<_>>() }));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the search was approximate, and how good it is then.
+fn say_how(found: Option<&Approximation>, arguments: &SearchArgs, output: &Output) {
+    match found {
+        Some(Approximation { rows, recall, neighbours, sample, seconds }) => output.detail(format!(
+            "approximate search: of {rows} centroids a graph was made in {seconds:.1} s; it finds \
+             {:.1}% of the {neighbours} nearest of {sample} of them",
+            100.0 * recall
+        )),
+        None if arguments.approximate == Some(0) => {
+            output.note("searched exactly: --camera, --where, --unit or -k leave no other way");
+        }
+        None => {}
+    }
 }
 
 fn options(arguments: &SearchArgs) -> anyhow::Result<SearchOptions> {

@@ -8,6 +8,8 @@ use rusqlite::{Transaction, params_from_iter};
 use super::fault::Fault;
 use super::ledger::{PartId, decode_embedding};
 use super::read::revision;
+use crate::approximation::Approximation;
+use crate::graph::Graph;
 use crate::member::MemberId;
 use crate::part::{Part, camera_of, camid_of, direction};
 use crate::precision::Precision;
@@ -20,12 +22,17 @@ use crate::settings::Settings;
 pub(super) struct Cache {
     settings: Settings,
     precision: Precision,
+    approximate_above: Option<usize>,
     /// The revision the rows are of; `None`: nothing is loaded.
     revision: Option<i64>,
     pub(super) centroids: Rows,
     /// What replaces some of the centroids when a camera is left out.
     without: BTreeMap<CamId, Without>,
     images: Option<Images>,
+    /// Leads to centroids without going through all.
+    graph: Option<Graph>,
+    /// How good the graph was that the last search went through, if it did.
+    pub(super) approximation: Option<Approximation>,
 }
 
 /// Centroids without the images of one camera, of the classes that have some.
@@ -42,14 +49,21 @@ pub(super) struct Images {
 }
 
 impl Cache {
-    pub(super) fn new(settings: &Settings, precision: Precision) -> Self {
+    pub(super) fn new(
+        settings: &Settings,
+        precision: Precision,
+        approximate_above: Option<usize>,
+    ) -> Self {
         Self {
             settings: settings.clone(),
             precision,
+            approximate_above,
             revision: None,
             centroids: Rows::new(settings.dim, settings.metric(), precision),
             without: BTreeMap::new(),
             images: None,
+            graph: None,
+            approximation: None,
         }
     }
 
@@ -68,7 +82,7 @@ impl Cache {
                 }
             }
             _ => {
-                *self = Self::new(&self.settings, self.precision);
+                *self = Self::new(&self.settings, self.precision, self.approximate_above);
                 self.load_centroids(transaction)?;
             }
         }
@@ -88,6 +102,19 @@ impl Cache {
         let without = Without::all(transaction, &self.settings, (camera, self.precision))?;
         self.without.insert(camera, without);
         Ok(())
+    }
+
+    /// The graph of all centroids, where one is wanted for so many hits.
+    pub(super) fn graph(&mut self, k: usize) -> Result<Option<&Graph>, Fault> {
+        let rows = &self.centroids;
+        let wanted = self.approximate_above.is_some_and(|most| rows.len() > most);
+        if !wanted || !Graph::suits(k, rows) {
+            return Ok(None);
+        }
+        if self.graph.as_ref().is_none_or(Graph::is_old) {
+            self.graph = Some(Graph::build(rows)?);
+        }
+        Ok(self.graph.as_ref())
     }
 
     /// Whether an identity may have several rows.
@@ -131,6 +158,14 @@ impl Cache {
         while let Some(row) = rows.next()? {
             put_centroid(&mut self.centroids, settings, row)?;
         }
+        if let Some(graph) = &mut self.graph {
+            for id in centroids_of(settings, pid) {
+                match self.centroids.place(id) {
+                    Some(row) => graph.put(id, &self.centroids.vector(row))?,
+                    None => graph.remove(id)?,
+                }
+            }
+        }
         for (&camera, without) in &mut self.without {
             without.refresh_class(transaction, settings, (pid, camera))?;
         }
@@ -167,7 +202,9 @@ impl Without {
         (condition, values): (&str, &[i64]),
     ) -> Result<(), Fault> {
         let sql = searched(settings, "part", "camid, members, weight, sum", condition);
-        let sql = format!("{sql} ORDER BY pid, sub, camid");
+        // Without `sub` the index has the order already.
+        let order = if settings.sub_centroids > 1 { "pid, sub, camid" } else { "pid, camid" };
+        let sql = format!("{sql} ORDER BY {order}");
         let mut statement = transaction.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
         let (mut of, mut sum) = (None, Part::empty(settings.dim));
@@ -271,8 +308,13 @@ fn put_centroid(
 }
 
 fn remove_centroids(rows: &mut Rows, settings: &Settings, pid: Pid) {
+    centroids_of(settings, pid).for_each(|id| rows.remove(id));
+}
+
+/// All rows that an identity can have.
+fn centroids_of(settings: &Settings, pid: Pid) -> impl Iterator<Item = RowId> {
     let subs = if settings.sub_centroids > 1 { settings.sub_centroids as i64 } else { 0 };
-    (0..=subs).for_each(|sub| rows.remove(RowId::centroid(pid, sub)));
+    (0..=subs).map(move |sub| RowId::centroid(pid, sub))
 }
 
 /// Rows `pid, sub, columns` of the table `centroid` or `part`; of classes with sub-centroids those of

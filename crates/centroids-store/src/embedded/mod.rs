@@ -37,6 +37,7 @@ use std::time::Duration;
 use centroids_core::{Embeddings, Pid};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use crate::approximation::Approximation;
 use crate::encoded::encode_all;
 use crate::error::Error;
 use crate::gallery::{AddOptions, ClassInfo, Gallery, Known, Selection, Stats, Verification};
@@ -69,13 +70,25 @@ pub struct OpenOptions {
     pub rows: Precision,
     /// How long to wait for another process that writes.
     pub busy_timeout: Duration,
+    /// Above so many rows centroids are searched approximately; `None`: never, which is the default
+    /// without the feature `usearch`. Candidates then come from a graph in memory, made by the first
+    /// such search and kept up to date by the later ones; distances are exact, but a neighbour may be
+    /// missed. Searches of images, without a camera, with a filter or for many hits stay exact.
+    pub approximate_above: Option<usize>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { rows: Precision::F32, busy_timeout: Duration::from_secs(30) }
+        Self {
+            rows: Precision::F32,
+            busy_timeout: Duration::from_secs(30),
+            approximate_above: cfg!(feature = "usearch").then_some(APPROXIMATE_ABOVE),
+        }
     }
 }
+
+/// Rows up to which exact search takes less than a second on a few cores.
+const APPROXIMATE_ABOVE: usize = 1_000_000;
 
 struct State {
     connection: Connection,
@@ -96,10 +109,13 @@ impl EmbeddedGallery {
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::NotAGallery`], [`Error::Newer`], [`Error::Damaged`],
-    /// [`Error::Open`]. A file that is refused is not touched.
+    /// [`Error::Open`], [`Error::NoUsearch`]. A file that is refused is not touched.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self, Error> {
+        if options.approximate_above.is_some() && cfg!(not(feature = "usearch")) {
+            return Err(Error::NoUsearch);
+        }
         let (connection, settings) = file::open(path, options.busy_timeout)?;
-        let cache = Cache::new(&settings, options.rows);
+        let cache = Cache::new(&settings, options.rows, options.approximate_above);
         Ok(Self {
             path: path.to_owned(),
             settings,
@@ -111,6 +127,12 @@ impl EmbeddedGallery {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How the last search was approximate; `None` if it was exact.
+    pub fn approximation(&self) -> Option<Approximation> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.cache.approximation.clone()
     }
 
     /// One state of the file, and the rows kept of it.

@@ -42,6 +42,7 @@ pub(super) fn run(
     options: &SearchOptions,
 ) -> Result<Vec<Answer>, Fault> {
     let exact = Exact { transaction, settings, options };
+    cache.approximation = None;
     let found = if options.filter.is_empty() {
         cache.refresh(transaction)?;
         let candidates = candidates(transaction, cache, queries, options)?;
@@ -74,6 +75,11 @@ fn candidates(
     // Of the sub-centroids of an identity the nearest counts.
     let by_pid = cache.has_sub_centroids();
     let Some(camera) = camera else {
+        if let Some(graph) = cache.graph(k)? {
+            let (found, report) = (graph.candidates(queries, k, by_pid)?, graph.report().clone());
+            cache.approximation = Some(report);
+            return Ok(found);
+        }
         return Ok(cache.centroids.candidates(queries, k, by_pid, &|_| false));
     };
     cache.without(transaction, camera)?;

@@ -54,6 +54,15 @@ impl Matrix {
         }
     }
 
+    /// A row without its padding, `[dim]`.
+    pub(super) fn row(&self, row: usize, dim: usize) -> Vec<f32> {
+        let range = row * self.stride..row * self.stride + dim;
+        match &self.numbers {
+            Numbers::F32(numbers) => numbers[range].to_vec(),
+            Numbers::F16(numbers) => numbers[range].to_f32_vec(),
+        }
+    }
+
     /// Takes a row out; the last one takes its place.
     pub(super) fn swap_remove(&mut self, row: usize) {
         match &mut self.numbers {

@@ -37,6 +37,7 @@ impl RowId {
 
 /// Vectors that are searched.
 pub(crate) struct Rows {
+    dim: usize,
     metric: Metric,
     precision: Precision,
     matrix: Matrix,
@@ -64,6 +65,7 @@ pub(crate) struct NewRow<'a> {
 impl Rows {
     pub(crate) fn new(dim: usize, metric: Metric, precision: Precision) -> Self {
         Self {
+            dim,
             metric,
             precision,
             matrix: Matrix::new(dim, precision),
@@ -78,6 +80,23 @@ impl Rows {
 
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
+    }
+
+    #[cfg(feature = "usearch")]
+    pub(crate) fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// A row as it is compared, `[dim]`.
+    pub(crate) fn vector(&self, row: usize) -> Vec<f32> {
+        let mut vector = self.matrix.row(row, self.dim);
+        vector.iter_mut().for_each(|value| *value *= self.lengths[row]);
+        vector
+    }
+
+    /// Where a row is.
+    pub(crate) fn place(&self, id: RowId) -> Option<usize> {
+        self.place.get(&id).copied()
     }
 
     pub(crate) fn ids(&self) -> &[RowId] {

@@ -18,6 +18,9 @@ mod search;
 /// Identities of several centroids.
 mod sub_centroids;
 
+/// Search through a graph.
+mod approximate;
+
 /// What members may be, and what becomes of them.
 mod members;
 
