@@ -63,7 +63,13 @@ mod question;
 
 mod precision;
 
+mod part;
+
+mod encoded;
+
 mod scan;
+
+mod subdivision;
 
 mod embedded;
 

@@ -76,6 +76,21 @@ pub(crate) fn decode_f64(bytes: &[u8], dim: usize) -> Option<Vec<f64>> {
     values.iter().all(|value| value.is_finite()).then_some(values)
 }
 
+/// Adds sums that were kept; `false` if the bytes are not as many finite numbers.
+pub(crate) fn add_f64(sums: &mut [f64], bytes: &[u8]) -> bool {
+    const EXPONENT: u64 = 0x7ff0_0000_0000_0000;
+    if bytes.len() != sums.len() * 8 {
+        return false;
+    }
+    let mut largest = 0;
+    for (sum, &bytes) in sums.iter_mut().zip(bytes.as_chunks().0) {
+        let value = f64::from_le_bytes(bytes);
+        largest = largest.max(value.to_bits() & EXPONENT);
+        *sum += value;
+    }
+    largest < EXPONENT
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +111,9 @@ mod tests {
         }
         assert_eq!(decode_f64(&encode_f64(&[0.1, 2.0]), 2).unwrap(), [0.1, 2.0]);
         assert_eq!(decode_f64(&encode_f64(&[f64::NAN]), 1), None);
+        let mut sums = [1.0, 2.0];
+        assert!(add_f64(&mut sums, &encode_f64(&[0.1, -2.0])) && sums == [1.1, 0.0]);
+        assert!(!add_f64(&mut sums, &encode_f64(&[0.1])));
+        assert!(!add_f64(&mut sums, &encode_f64(&[0.0, f64::INFINITY])));
     }
 }

@@ -1,11 +1,12 @@
 //! What is looked for, and what is found.
 
-use centroids_core::{CamId, Pid, Unit};
+use centroids_core::{Calibration, CamId, Pid, Unit};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Error;
 use crate::member::MemberId;
+use crate::settings::Settings;
 
 /// What to look for.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +19,11 @@ pub struct SearchOptions {
     pub without_camera: Option<CamId>,
     /// Which images count; centroids are those of these images.
     pub filter: Filter,
-    /// Beyond this distance the nearest is nobody known.
+    /// Beyond this distance the nearest is nobody known; `None`: beyond that of the calibration, if
+    /// there is one.
     pub threshold: Option<f64>,
+    /// What distances are worth, learned from a validation split.
+    pub calibration: Option<Calibration>,
     /// Whether each identity found shows its image nearest to the query.
     pub examples: bool,
 }
@@ -32,8 +36,34 @@ impl Default for SearchOptions {
             without_camera: None,
             filter: Filter::default(),
             threshold: None,
+            calibration: None,
             examples: false,
         }
+    }
+}
+
+impl SearchOptions {
+    /// Refuses a calibration of other distances than the gallery's.
+    ///
+    /// # Errors
+    /// [`centroids_core::Error::OtherCalibration`].
+    pub fn check(&self, settings: &Settings) -> Result<(), Error> {
+        if let Some(calibration) = &self.calibration {
+            calibration.check(&settings.model, self.unit, &settings.metric())?;
+        }
+        Ok(())
+    }
+
+    /// Whether a query whose nearest is at this distance, if there is any, is of nobody known.
+    pub fn is_unknown(&self, nearest: Option<f64>) -> bool {
+        let calibrated = || Some(self.calibration.as_ref()?.identification.threshold);
+        let beyond = |most| nearest.is_some_and(|distance| distance > most);
+        nearest.is_none() || self.threshold.or_else(calibrated).is_some_and(beyond)
+    }
+
+    /// How likely a hit at this distance is right, if there is a calibration.
+    pub fn confidence(&self, distance: f64) -> Option<f64> {
+        Some(self.calibration.as_ref()?.confidence.at(distance))
     }
 }
 
@@ -91,6 +121,8 @@ pub struct Hit {
     pub name: Option<String>,
     /// To the image, the nearest image or the centroid, depending on the unit.
     pub distance: f64,
+    /// How likely it is right, were it the nearest (the first hit is); `None` without a calibration.
+    pub confidence: Option<f64>,
     /// The image found, or the identity's nearest to the query where that was asked for.
     pub example: Option<Example>,
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::precision::Precision;
 
-/// Version of the file format that this version writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The latest version of the file format; this program reads and writes all up to it.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The header of a gallery.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,17 @@ pub struct Settings {
     /// Where the decay has factor 1, seconds since 1970. It cancels out of every centroid and only
     /// keeps the sums within the range of numbers.
     pub reference_time: f64,
+    /// Centroids that an identity of several looks may have.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub sub_centroids: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(number: &usize) -> bool {
+    *number == 1
 }
 
 impl Settings {
@@ -51,7 +62,13 @@ impl Settings {
             precision: Precision::F32,
             half_life: None,
             reference_time: 0.0,
+            sub_centroids: 1,
         }
+    }
+
+    /// The first version of the file format that can hold such a gallery: 1, with sub-centroids 2.
+    pub fn format_version(&self) -> u32 {
+        if self.sub_centroids == 1 { 1 } else { 2 }
     }
 
     /// How vectors are compared.
@@ -79,6 +96,10 @@ impl Settings {
         let refuse = |key, reason: String| Err(Error::Setting { key, reason });
         if self.dim == 0 || self.dim > MAX_DIM {
             return refuse("dim", format!("{} is not between 1 and {MAX_DIM}", self.dim));
+        }
+        if self.sub_centroids == 0 || self.sub_centroids > MAX_SUB_CENTROIDS {
+            let reason = format!("{} is not between 1 and {MAX_SUB_CENTROIDS}", self.sub_centroids);
+            return refuse("sub_centroids", reason);
         }
         match self.half_life {
             Some(seconds) if !(seconds.is_finite() && seconds > 0.0) => {
@@ -121,6 +142,9 @@ impl Settings {
 /// Beyond any network; keeps sizes far from overflow.
 const MAX_DIM: usize = 1 << 16;
 
+/// More looks than an identity has.
+const MAX_SUB_CENTROIDS: usize = 64;
+
 /// 2^±200 times any `f32` is far within the range of `f64`.
 const MAX_HALF_LIVES: f64 = 200.0;
 
@@ -145,5 +169,7 @@ mod tests {
         assert!(error(Settings::new(0)).starts_with("dim: 0"));
         let endless = Settings { half_life: Some(f64::NAN), ..Settings::new(2) };
         assert!(error(endless).starts_with("half_life: NaN"));
+        let none = Settings { sub_centroids: 0, ..Settings::new(2) };
+        assert!(error(none).starts_with("sub_centroids: 0 is not between 1 and 64"));
     }
 }

@@ -49,6 +49,7 @@ pub(crate) enum IndexCommand {
 /// Examples:
 ///   centroids index create shop.gallery --model runs/shop
 ///   centroids index create shop.gallery --dim 2048 --precision f16
+///   centroids index create shop.gallery --model runs/shop --sub-centroids 3
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct CreateIndexArgs {
@@ -74,6 +75,9 @@ pub(crate) struct KeptArgs {
     /// Days after which an image counts half in its centroid; images then need a time.
     #[arg(long, value_name = "DAYS")]
     pub(crate) half_life: Option<f64>,
+    /// Centroids that an identity of several looks may have; the nearest counts in a search.
+    #[arg(long, value_name = "M", default_value_t = 1)]
+    pub(crate) sub_centroids: usize,
     #[command(flatten)]
     pub(crate) metric: MetricArgs,
 }

@@ -12,6 +12,7 @@ mod gallery;
 mod index;
 mod prepare;
 mod refine;
+mod report;
 mod search;
 mod serve;
 mod shared;
@@ -40,6 +41,7 @@ pub(crate) use prepare::{
     DeepfashionArgs, JpgArgs, PrepareArgs, PrepareCommand, SizeArgs, Street2shopArgs, WorkArgs,
 };
 pub(crate) use refine::RefineArgs;
+pub(crate) use report::ReportArgs;
 pub(crate) use search::SearchArgs;
 pub(crate) use serve::{LimitArgs, ServeArgs, ServiceArgs};
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
@@ -67,11 +69,12 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Train(TrainArgs),
-    Embed(EmbedArgs),
+    Embed(Box<EmbedArgs>),
     Index(IndexArgs),
     Search(SearchArgs),
     Serve(ServeArgs),
     Evaluate(Box<EvaluateArgs>),
+    Report(ReportArgs),
     Gallery(GalleryArgs),
     Calibrate(CalibrateArgs),
     Data(DataArgs),

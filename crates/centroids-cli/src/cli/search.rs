@@ -65,15 +65,17 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_parser = values::unit())]
     pub(crate) unit: Option<Unit>,
     /// Say how sure each query's first hit is, and which queries are unknown: a file that `centroids
-    /// calibrate` wrote for the same model, unit and metric.
-    #[arg(long, value_name = "FILE", conflicts_with = "store")]
+    /// calibrate` wrote for the same model, unit and metric. With --store every hit gets a
+    /// confidence.
+    #[arg(long, value_name = "FILE")]
     pub(crate) calibration: Option<PathBuf>,
     /// With --store: only images with this attribute count, in centroids too; may be given several
     /// times.
     #[arg(long = "where", value_name = "KEY=VALUE", requires = "store",
         value_parser = values::attribute)]
     pub(crate) filter: Vec<(String, Value)>,
-    /// With --store: say `unknown` where the nearest is farther than this.
+    /// With --store: say `unknown` where the nearest is farther than this, whatever the calibration
+    /// says.
     #[arg(long, value_name = "DISTANCE", requires = "store")]
     pub(crate) threshold: Option<f64>,
     /// With --store: width of the numbers in memory; results are the same.

@@ -51,7 +51,6 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     let costs = unit_costs(&query, &gallery, &units(&reports), &metric)?;
     output.table(&["unit", "vectors", "bytes", "s/query"], costs.iter().map(cost_row).collect());
     if let Some(path) = &arguments.report {
-        let [height, width] = experiment.input.size_test;
         let page = EvaluationPage {
             query: &query,
             gallery: &gallery,
@@ -60,7 +59,7 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
             costs: &costs,
             // Where there are no pairs to tell apart, there is no curve.
             verification: &verify_all(&query, &gallery, &questions, &metric).unwrap_or_default(),
-            size: [PAGE_PICTURE, PAGE_PICTURE * width / height],
+            size: page_picture(&experiment),
         };
         warn_of_missing(&write_evaluation_page(path, &page)?, output);
         output.line(format!("report: {}", path.display()));
@@ -78,6 +77,12 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     statistics.add_to(&mut value, &evaluated, output)?;
     output.value(&value);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Height and width of the pictures of a page.
+pub(super) fn page_picture(experiment: &Experiment) -> [usize; 2] {
+    let [height, width] = experiment.input.size_test;
+    [PAGE_PICTURE, PAGE_PICTURE * width / height]
 }
 
 /// Measures the checkpoint at `model.pretrain_path` on the experiment's datasets.
@@ -156,7 +161,7 @@ fn draw(
     Ok(written)
 }
 
-fn warn_of_missing(missing: &[Unreadable], output: &Output) {
+pub(super) fn warn_of_missing(missing: &[Unreadable], output: &Output) {
     if let [first, others @ ..] = missing {
         let count = missing.len();
         output.note(format!("warning: {count} pictures are missing, so grey; {}", first.reason));
@@ -180,7 +185,8 @@ fn inputs(
         }
         (_, _, Some(run)) => {
             let model = open_model(run, &parse_device(&arguments.device)?)?;
-            let dataset = source(arguments, &model.experiment)?.load()?;
+            let dataset = arguments.dataset.as_deref();
+            let dataset = source(dataset, &arguments.layout, &model.experiment)?.load()?;
             let query = embed_split(&model, &dataset, Split::Query, output)?;
             let gallery = embed_split(&model, &dataset, Split::Gallery, output)?;
             Ok((query, gallery, model.experiment))
@@ -198,9 +204,13 @@ fn questions(arguments: &EvaluateArgs, rule: CameraRule) -> Vec<Question> {
     Question::grid(&units, &rules)
 }
 
-fn source(arguments: &EvaluateArgs, experiment: &Experiment) -> anyhow::Result<DatasetSource> {
-    let LayoutArgs { layout, camera_pattern } = &arguments.layout;
-    let mut source = match &arguments.dataset {
+/// The dataset named, or else the experiment's.
+pub(super) fn source(
+    dataset: Option<&Path>,
+    LayoutArgs { layout, camera_pattern }: &LayoutArgs,
+    experiment: &Experiment,
+) -> anyhow::Result<DatasetSource> {
+    let mut source = match dataset {
         None => experiment.source()?,
         Some(root) => {
             let layout = layout.map_or_else(|| Layout::detect(root), Ok)?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use centroids::core::{CamId, Embeddings, Unit};
 use centroids::model::parse_device;
-use centroids::pipeline::{check_gallery_model, embed_queries, open_model};
+use centroids::pipeline::{check_gallery_model, embed_queries, open_model, read_calibration};
 use centroids::store::{
     Answer, EmbeddedGallery, Filter, Gallery, Hit, OpenOptions, Precision, SearchOptions,
 };
@@ -61,6 +61,7 @@ fn options(arguments: &SearchArgs) -> anyhow::Result<SearchOptions> {
         without_camera: arguments.camera.map(CamId),
         filter,
         threshold: arguments.threshold,
+        calibration: arguments.calibration.as_deref().map(read_calibration).transpose()?,
         examples: true,
     })
 }
@@ -97,9 +98,14 @@ fn show(query: &str, answer: &Answer, output: &Output) {
         let name = hit.name.as_ref().map_or(String::new(), |name| format!(" ({name})"));
         let example = hit.example.as_ref().map_or(String::new(), |example| example.key.clone());
         let (pid, distance) = (format!("{}{name}", hit.pid), format!("{:.4}", hit.distance));
-        vec![hit.rank.to_string(), pid, distance, example]
+        let confidence = hit.confidence.map(|share| format!("{:.1}%", 100.0 * share));
+        let cells = [Some(hit.rank.to_string()), Some(pid), Some(distance), confidence];
+        cells.into_iter().flatten().chain([example]).collect()
     };
-    output.table(&["rank", "pid", "distance", "example"], answer.hits.iter().map(row).collect());
+    let calibrated = answer.hits[0].confidence.map(|_| "confidence");
+    let header = ["rank", "pid", "distance"].into_iter().chain(calibrated).chain(["example"]);
+    let header: Vec<&str> = header.collect();
+    output.table(&header, answer.hits.iter().map(row).collect());
     let margin = answer.margin.map_or(String::new(), |margin| format!("margin {margin:.4}"));
     let unknown = if answer.unknown { "unknown: beyond the threshold" } else { "" };
     let notes: Vec<&str> =
@@ -115,6 +121,7 @@ fn json_of(hit: &Hit) -> Value {
         "pid": hit.pid,
         "name": hit.name,
         "distance": hit.distance,
+        "confidence": hit.confidence,
         "example": hit.example.as_ref().map(|example| example.key.as_str()),
     })
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -32,6 +32,8 @@ pub(crate) enum Scope {
 pub(crate) struct Access {
     tokens: Vec<(Scope, ContentHash)>,
     read_only: bool,
+    /// Sites whose pages may call from browsers.
+    origins: Vec<String>,
 }
 
 impl Access {
@@ -39,8 +41,12 @@ impl Access {
     ///
     /// # Errors
     /// A file that cannot be read or is no list of tokens; a token that is too short.
-    pub(crate) fn new(file: Option<&Path>, read_only: bool) -> anyhow::Result<Access> {
-        let mut access = Access { tokens: Vec::new(), read_only };
+    pub(crate) fn new(
+        file: Option<&Path>,
+        read_only: bool,
+        origins: &[String],
+    ) -> anyhow::Result<Access> {
+        let mut access = Access { tokens: Vec::new(), read_only, origins: origins.to_vec() };
         if let Some(file) = file {
             let text = fs::read_to_string(file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
@@ -103,7 +109,7 @@ impl Access {
             return Err(Problem::new(StatusCode::FORBIDDEN, "this server changes nothing"));
         }
         if !self.is_needed() {
-            return check_host(headers);
+            return check_host(headers).and_then(|()| self.check_origin(headers));
         }
         let refuse = |detail| Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -118,6 +124,19 @@ impl Access {
             }
             Some(_) => Ok(()),
         }
+    }
+
+    /// Without a token only own pages may ask: a browser sends simple forms for any page of the internet,
+    /// and says whose page it was.
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let Some(origin) = text(ORIGIN) else { return Ok(()) };
+        let own = origin.split_once("://").map(|(_, host)| host) == text(HOST);
+        if own || self.origins.iter().any(|allowed| allowed == origin) {
+            return Ok(());
+        }
+        let detail = format!("pages of {origin} may not use this server; --cors would let them");
+        Err(Problem::new(StatusCode::FORBIDDEN, detail))
     }
 
     /// Compares hashes of equal length, all of them and in constant time, so that the time says
@@ -174,7 +193,7 @@ mod tests {
     use super::*;
 
     fn access(lines: &[&str]) -> Access {
-        let mut access = Access { tokens: Vec::new(), read_only: false };
+        let mut access = Access { tokens: vec![], read_only: false, origins: vec![] };
         lines.iter().for_each(|line| access.add_line(line).unwrap());
         access
     }
@@ -222,5 +241,15 @@ mod tests {
         ] {
             assert_eq!(status(&access, ("host", host), Scope::Write), expected, "{host}");
         }
+        let from = |access: &Access, origin: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, "localhost:80".parse().unwrap());
+            headers.insert(ORIGIN, origin.parse().unwrap());
+            access.check(&headers, Scope::Write).is_ok()
+        };
+        assert!(from(&access, "http://localhost:80") && !from(&access, "https://evil.example"));
+        assert!(!from(&access, "null"));
+        let friendly = Access { origins: vec!["https://shop.example".to_owned()], ..access };
+        assert!(from(&friendly, "https://shop.example"));
     }
 }

@@ -57,7 +57,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// What cannot be opened or does not fit, an address without a token that others reach, an address
 /// that is taken.
 pub(crate) fn run(source: Source, service: &ServiceArgs, output: &Output) -> anyhow::Result<()> {
-    let access = Access::new(service.token_file.as_deref(), service.read_only)?;
+    let access = Access::new(service.token_file.as_deref(), service.read_only, &service.cors)?;
     ensure!(
         access.is_needed() || service.listen.ip().is_loopback(),
         "--listen {}: others can reach this address, so a token is needed: --token-file FILE or \

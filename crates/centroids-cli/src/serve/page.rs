@@ -12,7 +12,25 @@ macro_rules! files {
 }
 
 const FILES: &[(&str, &str, &[u8])] = &files! {
+    "/api.js" "text/javascript; charset=utf-8" "api.js";
+    "/app.css" "text/css; charset=utf-8" "app.css";
+    "/app.js" "text/javascript; charset=utf-8" "app.js";
+    "/choose_class.js" "text/javascript; charset=utf-8" "choose_class.js";
+    "/class_view.js" "text/javascript; charset=utf-8" "class_view.js";
+    "/classes_view.js" "text/javascript; charset=utf-8" "classes_view.js";
+    "/deletions.js" "text/javascript; charset=utf-8" "deletions.js";
+    "/dom.js" "text/javascript; charset=utf-8" "dom.js";
+    "/favicon.svg" "image/svg+xml" "favicon.svg";
+    "/hit_card.js" "text/javascript; charset=utf-8" "hit_card.js";
     "/" "text/html; charset=utf-8" "index.html";
+    "/member_dialog.js" "text/javascript; charset=utf-8" "member_dialog.js";
+    "/picture.js" "text/javascript; charset=utf-8" "picture.js";
+    "/search_view.js" "text/javascript; charset=utf-8" "search_view.js";
+    "/settings.js" "text/javascript; charset=utf-8" "settings.js";
+    "/settings_dialog.js" "text/javascript; charset=utf-8" "settings_dialog.js";
+    "/spread_chart.js" "text/javascript; charset=utf-8" "spread_chart.js";
+    "/text.js" "text/javascript; charset=utf-8" "text.js";
+    "/toast.js" "text/javascript; charset=utf-8" "toast.js";
 };
 
 /// A route for each file.

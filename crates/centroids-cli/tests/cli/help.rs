@@ -22,6 +22,7 @@ const COMMANDS: [(&[&str], &str); 40] = [
     (&["index", "export"], "centroids index export shop.gallery --out"),
     (&["index", "compact"], "centroids index compact shop.gallery"),
     (&["evaluate"], "centroids evaluate --run runs/"),
+    (&["report"], "centroids report runs/"),
     (&["gallery"], "find what is wrong with it"),
     (&["gallery", "doctor"], "centroids gallery doctor gallery.safetensors"),
     (&["calibrate"], "centroids calibrate --query val_q"),

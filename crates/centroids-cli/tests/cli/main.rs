@@ -8,6 +8,9 @@ mod bench_embed;
 /// `bench train`.
 mod bench_train;
 
+/// `embed --shards`, `--status`, `--merge`; archives and lists of URLs.
+mod bulk;
+
 /// A tiny catalogue and a tiny trained run, made once and shared.
 mod catalogue;
 
@@ -62,6 +65,9 @@ mod refine;
 
 /// Faults once found by hand, and what beside them must stay as it is.
 mod regressions;
+
+/// `report`.
+mod report;
 
 /// Interrupt, kill, resume.
 mod resume;

@@ -271,6 +271,33 @@ fn a_calibrated_search_says_what_it_knows() {
     refused(search(&[]), &["model resnet18-1", "model resnet18-2"]);
 }
 
+/// A gallery of `centroids index` says what the embedding file it was made of says.
+#[test]
+fn a_store_is_searched_with_a_calibration() {
+    let files = Files::new();
+    let (out, store) = (files.text("cal.json"), files.text("g.gallery"));
+    succeed(files.on("calibrate", "val", &["--target-fpir", "0.05", "--out", &out]));
+    succeed(["index", "import", &store, &files.text("good-g.safetensors")]);
+    let expected = json(files.on("search", "good", &["--calibration", &out]));
+    let query = files.text("good-q.safetensors");
+    let search = |more: &[&str]| {
+        let common = ["search", "--store", &store, "--query", &query, "--calibration", &out];
+        common.iter().chain(more).map(|word| (*word).to_owned()).collect::<Vec<_>>()
+    };
+    let found = json(search(&[]));
+    let both = found["results"].as_array().unwrap().iter();
+    for (result, expected) in both.zip(expected["results"].as_array().unwrap()) {
+        assert_eq!(result["unknown"], !expected["known"].as_bool().unwrap());
+        let confidence = number(&result["hits"][0]["confidence"]);
+        assert!((confidence - number(&expected["confidence"])).abs() < 1e-9);
+        assert!(number(&result["hits"][9]["confidence"]) <= confidence);
+    }
+    let text = said(search(&["--threshold", "0"]));
+    assert_eq!(text.matches("unknown: beyond the threshold").count(), 120);
+    assert!(text.contains("confidence") && text.contains('%'), "{text}");
+    refused(search(&["--unit", "instance"]), &["calibrated for unit centroid", "unit instance"]);
+}
+
 #[test]
 fn bad_calibrations_and_too_little_data_are_refused() {
     let files = Files::new();

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use centroids_core::{CamId, Pid};
-use rusqlite::Transaction;
+use rusqlite::{Transaction, params_from_iter};
 
 use super::fault::Fault;
-use super::ledger::{Part, PartId, camera_of, camid_of, decode_embedding, direction, read_parts};
+use super::ledger::{PartId, decode_embedding};
 use super::read::revision;
 use crate::member::MemberId;
+use crate::part::{Part, camera_of, camid_of, direction};
 use crate::precision::Precision;
 use crate::scan::{NewRow, RowId, Rows};
 use crate::settings::Settings;
@@ -84,21 +85,14 @@ impl Cache {
         if self.without.contains_key(&camera) {
             return Ok(());
         }
-        let sql = "SELECT pid FROM part WHERE camid = ?1";
-        let pids = pids(transaction, sql, camid_of(Some(camera)))?;
-        let rows = Rows::new(self.settings.dim, self.settings.metric(), self.precision);
-        let mut without = Without { rows, classes: HashSet::new() };
-        without.rows.reserve(pids.len());
-        for pid in pids {
-            without.put(
-                &self.settings,
-                camera,
-                pid,
-                &read_parts(transaction, pid.0, self.settings.dim)?,
-            );
-        }
+        let without = Without::all(transaction, &self.settings, (camera, self.precision))?;
         self.without.insert(camera, without);
         Ok(())
+    }
+
+    /// Whether an identity may have several rows.
+    pub(super) fn has_sub_centroids(&self) -> bool {
+        self.settings.sub_centroids > 1
     }
 
     /// Those that [`without`](Self::without) made.
@@ -119,8 +113,8 @@ impl Cache {
         let count: i64 =
             transaction.query_row("SELECT count(*) FROM centroid", [], |row| row.get(0))?;
         self.centroids.reserve(count as usize);
-        let mut statement =
-            transaction.prepare_cached("SELECT pid, norm, direction FROM centroid ORDER BY pid")?;
+        let sql = searched(&self.settings, "centroid", "norm, direction", "TRUE");
+        let mut statement = transaction.prepare_cached(&format!("{sql} ORDER BY pid, sub"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             put_centroid(&mut self.centroids, &self.settings, row)?;
@@ -129,43 +123,92 @@ impl Cache {
     }
 
     fn refresh_class(&mut self, transaction: &Transaction<'_>, pid: Pid) -> Result<(), Fault> {
-        let id = RowId { pid, member: None };
-        self.centroids.remove(id);
-        let sql = "SELECT pid, norm, direction FROM centroid WHERE pid = ?1";
-        let mut statement = transaction.prepare_cached(sql)?;
+        let settings = &self.settings;
+        remove_centroids(&mut self.centroids, settings, pid);
+        let sql = searched(settings, "centroid", "norm, direction", "pid = ?1");
+        let mut statement = transaction.prepare_cached(&sql)?;
         let mut rows = statement.query([pid.0])?;
-        if let Some(row) = rows.next()? {
-            put_centroid(&mut self.centroids, &self.settings, row)?;
+        while let Some(row) = rows.next()? {
+            put_centroid(&mut self.centroids, settings, row)?;
         }
-        if !self.without.is_empty() {
-            let parts = read_parts(transaction, pid.0, self.settings.dim)?;
-            for (&camera, without) in &mut self.without {
-                without.rows.remove(id);
-                without.classes.remove(&pid);
-                if parts.iter().any(|(id, _)| id.camid == camid_of(Some(camera))) {
-                    without.put(&self.settings, camera, pid, &parts);
-                }
-            }
+        for (&camera, without) in &mut self.without {
+            without.refresh_class(transaction, settings, (pid, camera))?;
         }
         if let Some(images) = &mut self.images {
             for id in images.of_class.remove(&pid).unwrap_or_default() {
                 images.rows.remove(id);
             }
-            images.load(transaction, &self.settings, Some(pid))?;
+            images.load(transaction, settings, Some(pid))?;
         }
         Ok(())
     }
 }
 
 impl Without {
-    /// A class that has images of the camera.
-    fn put(&mut self, settings: &Settings, camera: CamId, pid: Pid, parts: &[(PartId, Part)]) {
-        self.classes.insert(pid);
-        if let Some(mean) = mean_without(settings.dim, parts, Some(camera)) {
-            let (direction, norm) = direction(&mean);
-            let id = RowId { pid, member: None };
-            self.rows.put(&NewRow { id, camera: None, direction: &direction, norm });
+    fn all(
+        transaction: &Transaction<'_>,
+        settings: &Settings,
+        (camera, precision): (CamId, Precision),
+    ) -> Result<Self, Fault> {
+        let pids = pids(transaction, "SELECT pid FROM part WHERE camid = ?1", camera.0.into())?;
+        let rows = Rows::new(settings.dim, settings.metric(), precision);
+        let mut without = Self { rows, classes: pids.iter().copied().collect() };
+        without.rows.reserve(pids.len());
+        let condition = "camid <> ?1 AND pid IN (SELECT pid FROM part WHERE camid = ?1)";
+        without.load(transaction, settings, (condition, &[camera.0.into()]))?;
+        Ok(without)
+    }
+
+    /// The parts that meet a condition, summed up by centroid.
+    fn load(
+        &mut self,
+        transaction: &Transaction<'_>,
+        settings: &Settings,
+        (condition, values): (&str, &[i64]),
+    ) -> Result<(), Fault> {
+        let sql = searched(settings, "part", "camid, members, weight, sum", condition);
+        let sql = format!("{sql} ORDER BY pid, sub, camid");
+        let mut statement = transaction.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(values))?;
+        let (mut of, mut sum) = (None, Part::empty(settings.dim));
+        while let Some(row) = rows.next()? {
+            let id = RowId::centroid(Pid(row.get(0)?), row.get(1)?);
+            if of.is_some_and(|of| of != id) {
+                self.put(of, &mut sum);
+            }
+            of = Some(id);
+            sum.absorb_row(row, 3, PartId { pid: id.pid.0, camid: row.get(2)? })?;
         }
+        self.put(of, &mut sum);
+        Ok(())
+    }
+
+    /// Puts in what was summed up, if anything was, and empties it.
+    fn put(&mut self, id: Option<RowId>, sum: &mut Part) {
+        if let Some(id) = id {
+            let (direction, norm) = direction(&sum.mean());
+            self.rows.put(&NewRow { id, camera: None, direction: &direction, norm });
+            sum.clear();
+        }
+    }
+
+    fn refresh_class(
+        &mut self,
+        transaction: &Transaction<'_>,
+        settings: &Settings,
+        (pid, camera): (Pid, CamId),
+    ) -> Result<(), Fault> {
+        remove_centroids(&mut self.rows, settings, pid);
+        self.classes.remove(&pid);
+        let camera = camid_of(Some(camera));
+        let sql = "SELECT EXISTS (SELECT 1 FROM part WHERE pid = ?1 AND camid = ?2)";
+        let is_in =
+            transaction.prepare_cached(sql)?.query_row([pid.0, camera], |row| row.get(0))?;
+        if is_in {
+            self.classes.insert(pid);
+            self.load(transaction, settings, ("camid <> ?1 AND pid = ?2", &[camera, pid.0]))?;
+        }
+        Ok(())
     }
 }
 
@@ -203,7 +246,7 @@ impl Images {
             let vector: Vec<f64> = vector.into_iter().map(f64::from).collect();
             let (direction, norm) = direction(&vector);
             let pid = Pid(row.get(1)?);
-            let id = RowId { pid, member: Some(MemberId(row.get(0)?)) };
+            let id = RowId::image(pid, MemberId(row.get(0)?));
             let camera = camera_of(row.get(2)?).map(|camera| camera.0);
             self.rows.put(&NewRow { id, camera, direction: &direction, norm });
             self.of_class.entry(pid).or_default().push(id);
@@ -212,34 +255,37 @@ impl Images {
     }
 }
 
-/// The mean of a class's images that are not from a camera; `None` if there is none.
-pub(super) fn mean_without(
-    dim: usize,
-    parts: &[(PartId, Part)],
-    camera: Option<CamId>,
-) -> Option<Vec<f64>> {
-    let mut rest = Part::empty(dim);
-    for (id, part) in parts {
-        if camera.is_none() || camera_of(id.camid) != camera {
-            rest.absorb(part);
-        }
-    }
-    (rest.members > 0).then(|| rest.mean())
-}
-
 fn put_centroid(
     rows: &mut Rows,
     settings: &Settings,
     row: &rusqlite::Row<'_>,
 ) -> Result<(), Fault> {
     let pid = Pid(row.get(0)?);
-    let bytes = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+    let bytes = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
     let direction = Precision::F32.decode(bytes, settings.dim);
     let direction =
         direction.ok_or_else(|| Fault::Damaged(format!("the centroid of pid {pid}")))?;
-    let id = RowId { pid, member: None };
-    rows.put(&NewRow { id, camera: None, direction: &direction, norm: row.get(1)? });
+    let id = RowId::centroid(pid, row.get(1)?);
+    rows.put(&NewRow { id, camera: None, direction: &direction, norm: row.get(2)? });
     Ok(())
+}
+
+fn remove_centroids(rows: &mut Rows, settings: &Settings, pid: Pid) {
+    let subs = if settings.sub_centroids > 1 { settings.sub_centroids as i64 } else { 0 };
+    (0..=subs).for_each(|sub| rows.remove(RowId::centroid(pid, sub)));
+}
+
+/// Rows `pid, sub, columns` of the table `centroid` or `part`; of classes with sub-centroids those of
+/// `sub_centroid` or `sub_part` instead. The condition may name `pid` and `camid`.
+fn searched(settings: &Settings, table: &str, columns: &str, condition: &str) -> String {
+    let whole = format!("SELECT pid, 0 AS sub, {columns} FROM {table} WHERE {condition}");
+    if settings.sub_centroids == 1 {
+        return whole;
+    }
+    format!(
+        "{whole} AND NOT EXISTS (SELECT 1 FROM sub_centroid s WHERE s.pid = {table}.pid)
+         UNION ALL SELECT pid, sub, {columns} FROM sub_{table} WHERE {condition}"
+    )
 }
 
 /// Whether all changes after `revision` are still known.

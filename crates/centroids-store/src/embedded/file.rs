@@ -74,11 +74,14 @@ fn fill(path: &Path, settings: &Settings) -> Result<(), Fault> {
     ))?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(include_str!("schema.sql"))?;
+    if settings.sub_centroids > 1 {
+        transaction.execute_batch(include_str!("schema_2.sql"))?;
+    }
     let value = serde_json::to_string(settings)
         .map_err(|error| Fault::Damaged(format!("settings: {error}")))?;
     transaction.execute("INSERT INTO setting VALUES ('settings', ?1)", [value])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
+    transaction.pragma_update(None, "user_version", settings.format_version())?;
     transaction.commit()?;
     // Closing folds the log into the file, which is then complete and on the disk.
     connection.close().map_err(|(_, error)| error.into())
@@ -163,7 +166,7 @@ fn check_header(path: &Path) -> Result<(), Error> {
         return Err(Error::NotAGallery { path, what: "another program's SQLite database" });
     }
     match number(VERSION_AT) {
-        FORMAT_VERSION => Ok(()),
+        1..=FORMAT_VERSION => Ok(()),
         found if found > FORMAT_VERSION => Err(Error::Newer { path, found }),
         found => Err(Error::Damaged { path, problem: format!("format {found} never existed") }),
     }

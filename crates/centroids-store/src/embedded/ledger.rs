@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use centroids_core::CamId;
+use centroids_core::{CamId, Pid};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::fault::Fault;
-use crate::precision::{Precision, decode_f64, encode_f64};
+use super::sub_centroids;
+use crate::part::{Contribution, Part, camera_of, direction};
+use crate::precision::{Precision, add_f64, decode_f64, encode_f64};
+use crate::scan::RowId;
 use crate::settings::Settings;
 
 /// Changes that are remembered for those who hold rows in memory.
@@ -22,70 +25,24 @@ pub(super) struct PartId {
     pub(super) camid: i64,
 }
 
-/// Of the members that count: their number, the sum of their weights, the sum of weight × embedding.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Part {
-    pub(super) members: i64,
-    pub(super) weight: f64,
-    pub(super) sum: Vec<f64>,
-}
-
 impl Part {
-    pub(super) fn empty(dim: usize) -> Self {
-        Self { members: 0, weight: 0.0, sum: vec![0.0; dim] }
-    }
-
-    /// Adds (`sign` 1) or takes out (−1) an image.
-    pub(super) fn count(&mut self, image: &Contribution, sign: i8) {
-        let sign = f64::from(sign);
-        self.members += sign as i64;
-        self.weight += sign * image.weight;
-        let scale = sign * image.scale;
-        for (sum, &value) in self.sum.iter_mut().zip(&image.embedding) {
-            *sum += scale * f64::from(value);
+    /// Adds a row of `members, weight, sum` that begins at `column`; what it is of is named if it is
+    /// damaged.
+    pub(super) fn absorb_row(
+        &mut self,
+        row: &rusqlite::Row<'_>,
+        column: usize,
+        id: PartId,
+    ) -> Result<(), Fault> {
+        let (members, weight): (i64, f64) = (row.get(column)?, row.get(column + 1)?);
+        let sum = row.get_ref(column + 2)?.as_blob().map_err(rusqlite::Error::from)?;
+        let sound = members > 0 && weight > 0.0 && weight.is_finite();
+        if !sound || !add_f64(&mut self.sum, sum) {
+            return Err(damaged(id));
         }
-    }
-
-    /// Adds the images of another.
-    pub(super) fn absorb(&mut self, other: &Self) {
-        self.members += other.members;
-        self.weight += other.weight;
-        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, other)| *sum += other);
-    }
-
-    /// The mean, `[dim]`; there must be an image.
-    pub(super) fn mean(&self) -> Vec<f64> {
-        self.sum.iter().map(|sum| sum / self.weight).collect()
-    }
-}
-
-/// An image's share in a sum.
-pub(super) struct Contribution {
-    pub(super) embedding: Vec<f32>,
-    /// In the sum of weights.
-    pub(super) weight: f64,
-    /// What the embedding is multiplied by.
-    pub(super) scale: f64,
-}
-
-impl Contribution {
-    /// # Errors
-    /// When the time does not fit the settings.
-    pub(super) fn new(
-        settings: &Settings,
-        embedding: Vec<f32>,
-        weight: f64,
-        (key, time): (&str, Option<f64>),
-    ) -> Result<Self, Fault> {
-        let weight = weight * settings.decay(key, time)?;
-        let scale = weight * settings.centroid_of.weight(&embedding);
-        Ok(Self { embedding, weight, scale })
-    }
-
-    /// Length of what it adds to a sum.
-    pub(super) fn length(&self) -> f64 {
-        let squares = self.embedding.iter().map(|&value| f64::from(value).powi(2));
-        self.scale * squares.sum::<f64>().sqrt()
+        self.members += members;
+        self.weight += weight;
+        Ok(())
     }
 }
 
@@ -160,6 +117,9 @@ impl<'a> Ledger<'a> {
         }
         for pid in touched {
             write_centroid(transaction, settings, pid)?;
+            if settings.sub_centroids > 1 {
+                sub_centroids::write(transaction, settings, pid)?;
+            }
             drop_class_without_members(transaction, pid)?;
             note_change(transaction, pid)?;
         }
@@ -180,29 +140,43 @@ pub(super) fn read_part(
     row.optional()?.map(|(members, weight, sum)| part_of(id, members, weight, sum)).transpose()
 }
 
-/// All parts of a class, ascending by camera.
-pub(super) fn read_parts(
-    transaction: &Transaction<'_>,
-    pid: i64,
-    dim: usize,
-) -> Result<Vec<(PartId, Part)>, Fault> {
-    let sql = "SELECT camid, members, weight, sum FROM part WHERE pid = ?1 ORDER BY camid";
-    let mut statement = transaction.prepare_cached(sql)?;
-    let mut rows = statement.query([pid])?;
-    let mut parts = Vec::new();
-    while let Some(row) = rows.next()? {
-        let id = PartId { pid, camid: row.get(0)? };
-        let sum = decode_f64(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, dim);
-        parts.push((id, part_of(id, row.get(1)?, row.get(2)?, sum)?));
-    }
-    Ok(parts)
+fn part_of(id: PartId, members: i64, weight: f64, sum: Option<Vec<f64>>) -> Result<Part, Fault> {
+    let sum = sum.filter(|_| members > 0 && weight > 0.0 && weight.is_finite());
+    Ok(Part { members, weight, sum: sum.ok_or_else(|| damaged(id))? })
 }
 
-fn part_of(id: PartId, members: i64, weight: f64, sum: Option<Vec<f64>>) -> Result<Part, Fault> {
-    let PartId { pid, camid } = id;
-    let sum = sum.filter(|_| members > 0 && weight > 0.0 && weight.is_finite());
-    let sum = sum.ok_or_else(|| Fault::Damaged(format!("the sum of pid {pid}, camera {camid}")))?;
-    Ok(Part { members, weight, sum })
+fn damaged(PartId { pid, camid }: PartId) -> Fault {
+    Fault::Damaged(format!("the sum of pid {pid}, camera {camid}"))
+}
+
+/// The sum over the images of a centroid, those of a camera left out, in the place of `whole`;
+/// without any image it is empty.
+pub(super) fn sum_parts(
+    transaction: &Transaction<'_>,
+    RowId { pid, sub, .. }: RowId,
+    without: Option<CamId>,
+    whole: &mut Part,
+) -> Result<(), Fault> {
+    let sql = match sub {
+        0 => {
+            "SELECT camid, members, weight, sum FROM part WHERE pid = ?1 AND ?2 = 0
+             ORDER BY camid"
+        }
+        _ => {
+            "SELECT camid, members, weight, sum FROM sub_part WHERE pid = ?1 AND sub = ?2
+             ORDER BY camid"
+        }
+    };
+    whole.clear();
+    let mut statement = transaction.prepare_cached(sql)?;
+    let mut rows = statement.query([pid.0, sub])?;
+    while let Some(row) = rows.next()? {
+        let id = PartId { pid: pid.0, camid: row.get(0)? };
+        if without.is_none() || camera_of(id.camid) != without {
+            whole.absorb_row(row, 1, id)?;
+        }
+    }
+    Ok(())
 }
 
 /// The sum of the members that count, which is what a part must be.
@@ -259,26 +233,18 @@ fn write_centroid(
     settings: &Settings,
     pid: i64,
 ) -> Result<(), Fault> {
-    let parts = read_parts(transaction, pid, settings.dim)?;
-    if parts.is_empty() {
+    let mut whole = Part::empty(settings.dim);
+    sum_parts(transaction, RowId::centroid(Pid(pid), 0), None, &mut whole)?;
+    if whole.members == 0 {
         transaction.prepare_cached("DELETE FROM centroid WHERE pid = ?1")?.execute([pid])?;
         return Ok(());
     }
-    let mut whole = Part::empty(settings.dim);
-    parts.iter().for_each(|(_, part)| whole.absorb(part));
     let (direction, norm) = direction(&whole.mean());
     let sql = "INSERT INTO centroid (pid, norm, direction) VALUES (?1, ?2, ?3)
                ON CONFLICT (pid) DO UPDATE SET norm = excluded.norm, direction = excluded.direction";
     let bytes = Precision::F32.encode(&direction);
     transaction.prepare_cached(sql)?.execute(params![pid, norm, bytes])?;
     Ok(())
-}
-
-/// A vector as length and direction; the direction of zero is zero.
-pub(super) fn direction(vector: &[f64]) -> (Vec<f32>, f64) {
-    let norm = vector.iter().map(|value| value * value).sum::<f64>().sqrt();
-    let divisor = if norm > 0.0 { norm } else { 1.0 };
-    (vector.iter().map(|value| (value / divisor) as f32).collect(), norm)
 }
 
 fn drop_class_without_members(transaction: &Transaction<'_>, pid: i64) -> Result<(), Fault> {
@@ -296,14 +262,4 @@ fn note_change(transaction: &Transaction<'_>, pid: i64) -> Result<(), Fault> {
         transaction.prepare_cached(sql)?.execute([revision - CHANGES_KEPT])?;
     }
     Ok(())
-}
-
-/// A camera as it is kept.
-pub(super) fn camid_of(camid: Option<CamId>) -> i64 {
-    camid.map_or(-1, |camid| camid.0.into())
-}
-
-/// A camera as it was kept.
-pub(super) fn camera_of(camid: i64) -> Option<CamId> {
-    u32::try_from(camid).ok().map(CamId)
 }

@@ -11,6 +11,13 @@
 //! ([`OpenOptions::busy_timeout`]). Each handle keeps its rows in memory and refreshes those of the
 //! classes that changed before it searches; a search sees one state of the file from its beginning to
 //! its end. Searches of one handle take turns: each uses all threads already.
+//!
+//! # Sub-centroids
+//! A gallery made with [`Settings::sub_centroids`] above 1 gives an identity of several looks several
+//! centroids, and its distance is that of the nearest. Which identities, and which image belongs
+//! where, follows from the members that count and nothing else. Without a camera each sub-centroid is
+//! the mean of its other images; who belongs where stays. With a [`Filter`](crate::Filter) each
+//! identity has one centroid, that of its images that pass.
 
 mod cache;
 mod exchange;
@@ -20,20 +27,24 @@ mod ledger;
 mod members;
 mod read;
 mod search;
+mod sub_centroids;
 mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use centroids_core::Pid;
+use centroids_core::{Embeddings, Pid};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use crate::encoded::encode_all;
 use crate::error::Error;
 use crate::gallery::{AddOptions, ClassInfo, Gallery, Known, Selection, Stats, Verification};
 use crate::member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
+use crate::part::Part;
 use crate::precision::Precision;
 use crate::question::{Answer, SearchOptions};
+use crate::scan::RowId;
 use crate::settings::Settings;
 use cache::Cache;
 use fault::Fault;
@@ -102,27 +113,6 @@ impl EmbeddedGallery {
         &self.path
     }
 
-    /// Gives the space of what was removed back to the disk and forgets old changes.
-    ///
-    /// # Errors
-    /// [`Error::DiskFull`]: it needs as much room as the file; [`Error::Busy`].
-    pub fn compact(&self) -> Result<(), Error> {
-        self.with(|state| {
-            let sql = "DELETE FROM change WHERE revision < (SELECT max(revision) FROM change);
-                       VACUUM;
-                       PRAGMA wal_checkpoint(TRUNCATE);";
-            Ok(state.connection.execute_batch(sql)?)
-        })
-    }
-
-    /// Puts the rows of all centroids into memory, as the first search would.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`].
-    pub fn warm(&self) -> Result<(), Error> {
-        self.read(|transaction, cache| cache.refresh(transaction))
-    }
-
     /// One state of the file, and the rows kept of it.
     fn read<T>(
         &self,
@@ -156,8 +146,12 @@ impl Gallery for EmbeddedGallery {
         &self.settings
     }
 
+    fn location(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn add(&self, new: &[NewMember], options: AddOptions) -> Result<Vec<Added>, Error> {
-        let vectors = members::encode_all(new, &self.settings)?;
+        let vectors = encode_all(new, &self.settings)?;
         self.write(|ledger| {
             let each = new.iter().zip(&vectors);
             each.map(|(member, vector)| members::add(ledger, member, vector, options)).collect()
@@ -196,6 +190,14 @@ impl Gallery for EmbeddedGallery {
         self.read(|transaction, _| read::members(transaction, &self.settings, of, (after, limit)))
     }
 
+    fn centroid(&self, pid: Pid) -> Result<Option<Vec<f64>>, Error> {
+        self.read(|transaction, _| {
+            let mut whole = Part::empty(self.settings.dim);
+            ledger::sum_parts(transaction, RowId::centroid(pid, 0), None, &mut whole)?;
+            Ok((whole.members > 0).then(|| whole.mean()))
+        })
+    }
+
     fn find_class(&self, class: &ClassRef) -> Result<Option<Pid>, Error> {
         self.read(|transaction, _| read::find_class(transaction, class))
     }
@@ -205,6 +207,7 @@ impl Gallery for EmbeddedGallery {
     }
 
     fn search(&self, queries: &[&[f32]], options: &SearchOptions) -> Result<Vec<Answer>, Error> {
+        options.check(&self.settings)?;
         let prepared = search::prepare(queries, &self.settings)?;
         self.read(|transaction, cache| {
             search::run(transaction, cache, &self.settings, &prepared, options)
@@ -223,5 +226,23 @@ impl Gallery for EmbeddedGallery {
         let repaired = self.write(|ledger| verify::repair(ledger, &found))?;
         let again = self.read(|transaction, _| verify::run(transaction, &self.settings))?;
         Ok(Verification { repaired, ..again.result })
+    }
+    /// Puts the rows of all centroids into memory.
+    fn warm(&self) -> Result<(), Error> {
+        self.read(|transaction, cache| cache.refresh(transaction))
+    }
+
+    /// Also forgets old changes. Needs as much room as the file.
+    fn compact(&self) -> Result<(), Error> {
+        self.with(|state| {
+            let sql = "DELETE FROM change WHERE revision < (SELECT max(revision) FROM change);
+                       VACUUM;
+                       PRAGMA wal_checkpoint(TRUNCATE);";
+            Ok(state.connection.execute_batch(sql)?)
+        })
+    }
+
+    fn to_embeddings(&self) -> Result<Embeddings, Error> {
+        self.embeddings()
     }
 }

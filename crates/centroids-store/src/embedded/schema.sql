@@ -1,4 +1,4 @@
--- A gallery, version 1. Numbers in blobs are little-endian; camid -1 is an unknown camera.
+-- A gallery, version 1; what version 2 adds is in schema_2.sql. Numbers in blobs are little-endian; camid -1 is an unknown camera.
 
 CREATE TABLE setting (
     key TEXT PRIMARY KEY,

@@ -6,12 +6,13 @@ use centroids_core::{Pid, Unit};
 use rusqlite::{Transaction, params_from_iter, types};
 use serde_json::Value;
 
-use super::cache::{Cache, mean_without};
+use super::cache::Cache;
 use super::fault::Fault;
-use super::ledger::{Contribution, Part, camid_of, decode_embedding, read_parts};
+use super::ledger::{decode_embedding, sum_parts};
 use super::read::name_of;
 use crate::error::Error;
 use crate::member::MemberId;
+use crate::part::{Contribution, Part, camid_of};
 use crate::question::{Answer, Example, Hit, SearchOptions};
 use crate::scan::RowId;
 use crate::settings::Settings;
@@ -70,8 +71,10 @@ fn candidates(
         let skip = |row: usize| camera.is_some_and(|c| rows.cameras()[row] == Some(c.0));
         return Ok(rows.candidates(queries, k, options.unit == Unit::Nearest, &skip));
     }
+    // Of the sub-centroids of an identity the nearest counts.
+    let by_pid = cache.has_sub_centroids();
     let Some(camera) = camera else {
-        return Ok(cache.centroids.candidates(queries, k, false, &|_| false));
+        return Ok(cache.centroids.candidates(queries, k, by_pid, &|_| false));
     };
     cache.without(transaction, camera)?;
     let Some(without) = cache.replaced(camera) else {
@@ -79,8 +82,8 @@ fn candidates(
     };
     let skipped: Vec<bool> =
         cache.centroids.ids().iter().map(|id| without.classes.contains(&id.pid)).collect();
-    let mut found = cache.centroids.candidates(queries, k, false, &|row| skipped[row]);
-    let replaced = without.rows.candidates(queries, k, false, &|_| false);
+    let mut found = cache.centroids.candidates(queries, k, by_pid, &|row| skipped[row]);
+    let replaced = without.rows.candidates(queries, k, by_pid, &|_| false);
     found.iter_mut().zip(replaced).for_each(|(found, more)| found.extend(more));
     Ok(found)
 }
@@ -98,20 +101,32 @@ impl Exact<'_> {
     /// Exact distances of candidates; of identities by their images the nearest.
     fn distances(&self, query: &[f64], rows: &[RowId]) -> Result<Vec<Found>, Fault> {
         let mut found = Vec::with_capacity(rows.len());
-        for &RowId { pid, member } in rows {
-            let distance = match member {
+        let mut room = Part::empty(self.settings.dim);
+        for &row in rows {
+            let distance = match row.member {
                 Some(member) => Some(self.to_member(query, member)?),
-                None => self.to_centroid(query, pid)?,
+                None => self.to_centroid(query, row, &mut room)?,
             };
-            found.extend(distance.map(|distance| (distance, pid, member)));
+            found.extend(distance.map(|distance| (distance, row.pid, row.member)));
         }
         Ok(found)
     }
 
-    fn to_centroid(&self, query: &[f64], pid: Pid) -> Result<Option<f64>, Fault> {
-        let parts = read_parts(self.transaction, pid.0, self.settings.dim)?;
-        let mean = mean_without(self.settings.dim, &parts, self.options.without_camera);
-        Ok(mean.map(|mean| self.compare(query, mean)))
+    fn to_centroid(
+        &self,
+        query: &[f64],
+        row: RowId,
+        room: &mut Part,
+    ) -> Result<Option<f64>, Fault> {
+        sum_parts(self.transaction, row, self.options.without_camera, room)?;
+        if room.members == 0 {
+            return Ok(None);
+        }
+        let Part { weight, sum: mean, .. } = room;
+        mean.iter_mut().for_each(|sum| *sum /= *weight);
+        let metric = self.settings.metric();
+        metric.prepare(mean);
+        Ok(Some(metric.distance.between_prepared(query, mean)))
     }
 
     fn to_member(&self, query: &[f64], member: MemberId) -> Result<f64, Fault> {
@@ -179,7 +194,7 @@ impl Exact<'_> {
     /// The nearest, in order, with what is to be said of them.
     fn answer(&self, query: &[f64], mut found: Vec<Found>) -> Result<Answer, Fault> {
         found.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
-        if self.options.unit == Unit::Nearest {
+        if self.options.unit != Unit::Instance {
             let mut pids = BTreeSet::new();
             found.retain(|found| pids.insert(found.1));
         }
@@ -187,13 +202,13 @@ impl Exact<'_> {
             let other = found.iter().take(wanted(self.options)).find(|found| found.1 != first.1);
             other.map(|other| other.0 - first.0)
         });
-        let beyond = |distance: f64| self.options.threshold.is_some_and(|most| distance > most);
-        let unknown = found.first().is_none_or(|first| beyond(first.0));
+        let unknown = self.options.is_unknown(found.first().map(|first| first.0));
         found.truncate(self.options.k);
         let hit = |((distance, pid, member), rank): (Found, usize)| {
             let name = name_of(self.transaction, pid)?;
             let example = self.example(query, pid, member)?;
-            Ok(Hit { rank, pid, name, distance, example })
+            let confidence = self.options.confidence(distance);
+            Ok(Hit { rank, pid, name, distance, confidence, example })
         };
         let hits = found.into_iter().zip(1..).map(hit).collect::<Result<_, Fault>>()?;
         Ok(Answer { hits, unknown, margin })

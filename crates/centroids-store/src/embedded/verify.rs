@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use centroids_core::Pid;
 use rusqlite::Transaction;
 
-use super::cache::mean_without;
 use super::fault::Fault;
-use super::ledger::{
-    Contribution, Ledger, Part, PartId, decode_embedding, direction, read_parts, sum_members,
-};
+use super::ledger::{Ledger, PartId, decode_embedding, sum_members, sum_parts};
+use super::sub_centroids::Division;
 use crate::gallery::Verification;
+use crate::part::{Contribution, Part, direction};
 use crate::precision::{Precision, decode_f64};
+use crate::scan::RowId;
 use crate::settings::Settings;
 
 /// Largest difference of a sum, relative to the sum of its members' lengths.
@@ -41,6 +42,9 @@ pub(super) fn run(transaction: &Transaction<'_>, settings: &Settings) -> Result<
     }
     let pids: BTreeSet<i64> = wanted.iter().map(|id| id.pid).collect();
     compare_centroids(transaction, settings, &pids, &mut findings)?;
+    if settings.sub_centroids > 1 {
+        compare_sub_centroids(transaction, settings, pids, &mut findings)?;
+    }
     compare_classes(transaction, &mut findings)?;
     let problems = &mut findings.result.problems;
     if problems.len() > NAMED {
@@ -220,16 +224,92 @@ fn follows(
     pid: i64,
     (vector, length): (&[f32], f64),
 ) -> bool {
-    // A part that is unreadable was named already.
-    let Ok(parts) = read_parts(transaction, pid, settings.dim) else {
-        return true;
-    };
-    let Some(mean) = mean_without(settings.dim, &parts, None) else {
-        return false;
-    };
-    let (right, norm) = direction(&mean);
+    let mut whole = Part::empty(settings.dim);
+    match sum_parts(transaction, RowId::centroid(Pid(pid), 0), None, &mut whole) {
+        // A part that is unreadable was named already.
+        Err(_) => true,
+        Ok(()) => whole.members > 0 && is_direction(vector, length, &whole.mean()),
+    }
+}
+
+/// Whether this is the direction and the length of a mean.
+fn is_direction(vector: &[f32], length: f64, mean: &[f64]) -> bool {
+    let (right, norm) = direction(mean);
     let close = |a: f64, b: f64| (a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1e-30);
     close(length, norm) && vector.iter().zip(&right).all(|(a, b)| (a - b).abs() <= 1e-6)
+}
+
+/// Sub-centroids must be those that the members of each class want.
+fn compare_sub_centroids(
+    transaction: &Transaction<'_>,
+    settings: &Settings,
+    mut pids: BTreeSet<i64>,
+    findings: &mut Findings,
+) -> Result<(), Fault> {
+    for table in ["sub_member", "sub_part", "sub_centroid"] {
+        let mut statement = transaction.prepare(&format!("SELECT DISTINCT pid FROM {table}"))?;
+        let divided = statement.query_map([], |row| row.get::<_, i64>(0))?;
+        pids.extend(divided.collect::<Result<Vec<_>, _>>()?);
+    }
+    for pid in pids {
+        let wanted = match Division::of_members(transaction, settings, pid) {
+            // A member that is unreadable was named already.
+            Err(Fault::Damaged(_)) => continue,
+            other => other?,
+        };
+        if !is_divided_so(transaction, settings, pid, wanted.unwrap_or_default())? {
+            findings.problem(format!("pid {pid}: the sub-centroids are not its members'"));
+            findings.classes.insert(pid);
+        }
+    }
+    Ok(())
+}
+
+fn is_divided_so(
+    transaction: &Transaction<'_>,
+    settings: &Settings,
+    pid: i64,
+    wanted: Division,
+) -> Result<bool, Fault> {
+    let mut statement =
+        transaction.prepare_cached("SELECT member, sub FROM sub_member WHERE pid = ?1")?;
+    let members = statement.query_map([pid], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut right = members.collect::<Result<BTreeMap<i64, i64>, _>>()? == wanted.members;
+
+    let sql = "SELECT sub, camid, members, weight, sum FROM sub_part WHERE pid = ?1";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let mut rows = statement.query([pid])?;
+    let mut parts = wanted.parts.len();
+    while let Some(row) = rows.next()? {
+        let camid = row.get(1)?;
+        let mut kept = Part::empty(settings.dim);
+        let readable = kept.absorb_row(row, 2, PartId { pid, camid }).is_ok();
+        let wanted = wanted.parts.get(&(row.get(0)?, camid));
+        right &= readable && wanted.is_some_and(|(part, length)| is_sum(&kept, part, *length));
+        parts = parts.wrapping_sub(1);
+    }
+
+    let sql = "SELECT sub, norm, direction FROM sub_centroid WHERE pid = ?1";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let mut rows = statement.query([pid])?;
+    let mut means = wanted.means(settings.dim);
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(2)?.as_blob().unwrap_or_default();
+        let vector = Precision::F32.decode(bytes, settings.dim);
+        let mean = means.remove(&row.get(0)?);
+        let both = vector.zip(mean);
+        let length = row.get(1)?;
+        right &= both.is_some_and(|(vector, mean)| is_direction(&vector, length, &mean));
+    }
+    Ok(right && parts == 0 && means.is_empty())
+}
+
+fn is_sum(kept: &Part, right: &Part, length: f64) -> bool {
+    let difference = kept.sum.iter().zip(&right.sum).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    let close = |difference: f64, scale: f64| difference <= TOLERANCE * scale;
+    kept.members == right.members
+        && close(difference.sqrt(), length)
+        && close((kept.weight - right.weight).abs(), right.weight)
 }
 
 /// Every member has its class, and every class a member.

@@ -6,7 +6,7 @@ use centroids_core::{Distance, Metric, Pid};
 use rayon::prelude::*;
 
 use super::dot::PANEL_ROWS;
-use super::matrix::{Matrix, Scratch};
+use super::matrix::Matrix;
 use super::nearest::Nearest;
 use crate::member::MemberId;
 use crate::precision::Precision;
@@ -18,7 +18,21 @@ const QUERY_BLOCK: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RowId {
     pub(crate) pid: Pid,
+    /// Which of an identity's sub-centroids, from 1; 0 is the centroid of all its images.
+    pub(crate) sub: i64,
     pub(crate) member: Option<MemberId>,
+}
+
+impl RowId {
+    /// A centroid.
+    pub(crate) fn centroid(pid: Pid, sub: i64) -> Self {
+        Self { pid, sub, member: None }
+    }
+
+    /// An image.
+    pub(crate) fn image(pid: Pid, member: MemberId) -> Self {
+        Self { pid, sub: 0, member: Some(member) }
+    }
 }
 
 /// Vectors that are searched.
@@ -127,14 +141,14 @@ impl Rows {
                 block.iter().map(|query| Nearest::new(k, self.error(query))).collect()
             };
             let panels = self.len().div_ceil(PANEL_ROWS);
-            let scan = |(mut nearest, mut scratch): (Vec<Nearest>, Scratch), panel: usize| {
-                self.scan(panel, &padded, &mut scratch, &mut nearest, (skip, &group));
-                (nearest, scratch)
+            let scan = |(mut nearest, mut scores): (Vec<Nearest>, Vec<f32>), panel: usize| {
+                self.scan(panel, &padded, &mut scores, &mut nearest, (skip, &group));
+                (nearest, scores)
             };
             let merged = (0..panels)
                 .into_par_iter()
                 .with_min_len(8)
-                .fold(|| (none(), Scratch::new(block.len())), scan)
+                .fold(|| (none(), vec![0.0; block.len() * PANEL_ROWS]), scan)
                 .map(|(nearest, _)| nearest)
                 .reduce(none, |a, b| a.into_iter().zip(b).map(|(a, b)| a.merge(b)).collect());
             let rows = merged.into_iter().map(|nearest| nearest.finish(group));
@@ -148,7 +162,7 @@ impl Rows {
         &self,
         panel: usize,
         queries: &[f32],
-        scratch: &mut Scratch,
+        scores: &mut [f32],
         nearest: &mut [Nearest],
         (skip, group): (&impl Fn(usize) -> bool, &impl Fn(usize) -> i64),
     ) {
@@ -157,8 +171,8 @@ impl Rows {
         if (first..first + rows).all(skip) {
             return;
         }
-        self.matrix.scores(first, rows, queries, scratch);
-        for (scores, nearest) in scratch.scores.chunks_mut(PANEL_ROWS).zip(nearest) {
+        self.matrix.scores(first, rows, queries, scores);
+        for (scores, nearest) in scores.chunks_mut(PANEL_ROWS).zip(nearest) {
             let scores = &mut scores[..rows];
             if !self.uniform {
                 for (score, &length) in scores.iter_mut().zip(&self.lengths[first..]) {
@@ -220,7 +234,7 @@ mod tests {
         for (pid, vector) in vectors.iter().enumerate() {
             let norm = vector[0].hypot(vector[1]);
             let direction = vector.map(|value| (value / norm) as f32);
-            let id = RowId { pid: Pid(pid as i64), member: None };
+            let id = RowId::centroid(Pid(pid as i64), 0);
             rows.put(&NewRow { id, camera: None, direction: &direction, norm });
         }
         rows
@@ -250,7 +264,7 @@ mod tests {
     fn rows_come_and_go() {
         let mut rows =
             rows(Metric::default(), Precision::F32, &[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]);
-        let id = |pid| RowId { pid: Pid(pid), member: None };
+        let id = |pid| RowId::centroid(Pid(pid), 0);
         rows.remove(id(0));
         rows.remove(id(7));
         assert_eq!((rows.len(), nearest(&rows, [1.0, 0.0], 9)), (2, vec![2]));

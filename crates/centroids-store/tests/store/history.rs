@@ -44,10 +44,11 @@ fn settings() -> impl Strategy<Value = Settings> {
     let centroid_of = prop::sample::select(CentroidOf::ALL);
     let precision = prop::sample::select(vec![Precision::F32, Precision::F16]);
     let half_life = prop::option::of(Just(100.0));
-    (distance, any::<bool>(), centroid_of, precision, half_life).prop_map(
-        |(distance, normalize, centroid_of, precision, half_life)| Settings {
+    (distance, any::<bool>(), centroid_of, precision, half_life, 1_usize..4).prop_map(
+        |(distance, normalize, centroid_of, precision, half_life, sub_centroids)| Settings {
             precision,
             half_life,
+            sub_centroids,
             ..Settings::new(DIM).with_metric(Metric { distance, normalize, centroid_of })
         },
     )

@@ -55,9 +55,9 @@ fn other_files_are_refused_untouched() {
 fn a_newer_version_is_refused_untouched() {
     let (_folder, path) = closed();
     let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.execute_batch("PRAGMA user_version = 2").unwrap();
+    connection.execute_batch("PRAGMA user_version = 3").unwrap();
     connection.close().unwrap();
-    refused(&path, "newer version (format 2");
+    refused(&path, "newer version (format 3");
 }
 
 #[test]

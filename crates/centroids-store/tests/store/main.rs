@@ -15,6 +15,9 @@ mod exchange;
 /// Search against the brute force of `centroids-core`.
 mod search;
 
+/// Identities of several centroids.
+mod sub_centroids;
+
 /// What members may be, and what becomes of them.
 mod members;
 
@@ -29,3 +32,6 @@ mod hostile;
 
 /// What verification finds and mends.
 mod verification;
+
+/// Galleries that earlier versions wrote.
+mod versions;

@@ -1,4 +1,4 @@
-use centroids_core::{CamId, CentroidOf, Distance, Metric, Pid, Unit, search};
+use centroids_core::{Calibration, CamId, CentroidOf, Distance, Metric, Pid, Unit, search};
 use centroids_store::{
     EmbeddedGallery, Filter, Gallery, OpenOptions, Precision, SearchOptions, Selection, Settings,
 };
@@ -161,6 +161,50 @@ fn nobody_is_near_enough() {
     let answer = ask(Some(1.9));
     assert_eq!((answer.unknown, answer.hits[0].pid, answer.margin), (true, Pid(1), Some(2.0)));
     assert!(!ask(Some(2.1)).unknown && !ask(None).unknown);
+}
+
+/// A curve of even odds at distance 1 and a threshold of 1.5, and what `change` makes of it.
+fn calibration(change: impl Fn(&mut serde_json::Value)) -> Calibration {
+    let mut fields = serde_json::json!({
+        "format": "centroids.calibration.v1", "model": "toy", "unit": "centroid",
+        "cameras": "market",
+        "metric": { "distance": "euclidean", "normalize": true, "centroid_of": "raw" },
+        "identification": {
+            "threshold": 1.5, "target_fpir": 0.1, "fpir": 0.1, "dir": 0.9, "known_queries": 90,
+            "unknown_queries": 10, "held_out_identities": 0,
+        },
+        "verification": null,
+        "confidence": { "intercept": 2.0, "slope": -2.0 },
+    });
+    change(&mut fields);
+    Calibration::from_json(&fields.to_string()).unwrap()
+}
+
+#[test]
+fn a_calibration_says_how_sure_a_hit_is_and_who_is_unknown() {
+    let fresh = Fresh::new(&Settings { model: "toy".to_owned(), ..Settings::new(2) });
+    add(&fresh.gallery, &[member("a", 1, None, &[1.0, 0.0]), member("b", 2, None, &[-1.0, 0.0])]);
+    let ask = |options: &SearchOptions| fresh.gallery.search(&[&[0.5, 0.75_f32.sqrt()]], options);
+    let options = SearchOptions { calibration: Some(calibration(|_| ())), ..Default::default() };
+    let answer = ask(&options).unwrap().remove(0);
+    // Distances 1 and 3: odds of 1 and of e⁻⁴.
+    let confidence: Vec<f64> = answer.hits.iter().map(|hit| hit.confidence.unwrap()).collect();
+    assert!((confidence[0] - 0.5).abs() < 1e-6, "{answer:?}");
+    assert!((confidence[1] - 1.0 / (1.0 + 4.0_f64.exp())).abs() < 1e-6 && !answer.unknown);
+    let near = |fields: &mut serde_json::Value| fields["identification"]["threshold"] = 0.9.into();
+    let strict = SearchOptions { calibration: Some(calibration(near)), ..Default::default() };
+    assert!(ask(&strict).unwrap()[0].unknown);
+    let explicit = SearchOptions { threshold: Some(1.1), ..strict };
+    assert!(!ask(&explicit).unwrap()[0].unknown);
+    assert_eq!(ask(&SearchOptions::default()).unwrap()[0].hits[0].confidence, None);
+
+    let refused = |change: fn(&mut serde_json::Value)| {
+        let options = SearchOptions { calibration: Some(calibration(change)), ..options.clone() };
+        ask(&options).unwrap_err().to_string()
+    };
+    assert!(refused(|fields| fields["unit"] = "nearest".into()).contains("nearest"));
+    assert!(refused(|fields| fields["model"] = "other".into()).contains("other"));
+    assert!(refused(|fields| fields["metric"]["normalize"] = false.into()).contains("raw vectors"));
 }
 
 /// What one handle writes another sees, in everything it keeps.

@@ -41,6 +41,7 @@ pub(super) fn kept(settings: Settings, arguments: &KeptArgs) -> Settings {
             Width::F32 => Precision::F32,
             Width::F16 => Precision::F16,
         },
+        sub_centroids: arguments.sub_centroids,
         half_life: arguments.half_life.map(|days| days * DAY),
         reference_time: now.map_or(0.0, |now| now.as_secs_f64().floor()),
         ..settings.with_metric(arguments.metric.over(default))

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use centroids::core::Pid;
-use centroids::store::{EmbeddedGallery, FORMAT_VERSION, Gallery, MemberId};
+use centroids::store::{EmbeddedGallery, Gallery, MemberId};
 use serde_json::json;
 
 use super::{class, open};
@@ -79,12 +79,13 @@ pub(super) fn info(arguments: &InfoIndexArgs, output: &Output) -> anyhow::Result
         centroids::store::Precision::F16 => "f16",
     };
     let rows = [
-        ("format", FORMAT_VERSION.to_string()),
+        ("format", settings.format_version().to_string()),
         ("model", or_unknown(&settings.model)),
         ("model file", or_unknown(&settings.model_path)),
         ("vectors", format!("{} dimensions, {precision}", settings.dim)),
         ("distance", format!("{}, normalize {}", settings.distance, settings.normalize)),
         ("centroid of", format!("{} embeddings", settings.centroid_of)),
+        ("sub-centroids", format!("at most {}", settings.sub_centroids)),
         ("half-life", settings.half_life.map_or("none".to_owned(), days)),
         ("classes", stats.classes.to_string()),
         ("members", stats.members.to_string()),
@@ -95,8 +96,8 @@ pub(super) fn info(arguments: &InfoIndexArgs, output: &Output) -> anyhow::Result
     let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     output.table(&["gallery", &arguments.file.to_string_lossy()], rows);
     output.value(&json!({
-        "file": text(&arguments.file), "format": FORMAT_VERSION, "settings": settings,
-        "stats": stats,
+        "file": text(&arguments.file), "format": settings.format_version(),
+        "settings": settings, "stats": stats,
     }));
     Ok(())
 }

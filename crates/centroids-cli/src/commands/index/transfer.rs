@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::ensure;
 use centroids::core::Embeddings;
-use centroids::store::{EmbeddedGallery, ParquetMembers, Settings, write_parquet};
+use centroids::store::{EmbeddedGallery, Gallery, ParquetMembers, Settings, write_parquet};
 use serde_json::json;
 
 use super::add::{add_file, addition, say};

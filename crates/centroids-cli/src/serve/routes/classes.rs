@@ -52,7 +52,7 @@ pub(super) fn class_ref(gallery: &dyn Gallery, text: &str) -> Result<ClassRef, P
 
 /// # Errors
 /// 404 where there is no such class.
-fn existing(gallery: &dyn Gallery, text: &str) -> Result<Pid, Problem> {
+pub(super) fn existing(gallery: &dyn Gallery, text: &str) -> Result<Pid, Problem> {
     let found = gallery.find_class(&class_ref(gallery, text)?)?;
     found.ok_or_else(|| Problem::missing(format!("there is no class `{text}`")))
 }

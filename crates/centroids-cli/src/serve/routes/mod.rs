@@ -2,6 +2,7 @@
 
 mod classes;
 mod embed;
+mod explain;
 mod health;
 mod members;
 mod model;
@@ -93,6 +94,7 @@ fn reading(app: &Shared) -> OpenApiRouter<Shared> {
         .routes(routes!(model::model))
         .routes(routes!(embed::embed))
         .routes(routes!(search::search))
+        .routes(routes!(explain::explain))
         .routes(routes!(classes::list))
         .routes(routes!(classes::get))
         .routes(routes!(members::image))

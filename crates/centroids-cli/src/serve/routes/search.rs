@@ -193,7 +193,7 @@ impl VectorSearch {
         serde_json::from_value(keys.into()).map_err(|error| Problem::invalid(error.to_string()))
     }
 
-    fn options(&self) -> Result<SearchOptions, Problem> {
+    fn options(&self, loaded: &Loaded) -> Result<SearchOptions, Problem> {
         if !(1..=MOST_HITS).contains(&self.k) {
             return Err(Problem::invalid(format!("k = {}: must be 1 to {MOST_HITS}", self.k)));
         }
@@ -209,6 +209,7 @@ impl VectorSearch {
             without_camera: self.camera.map(CamId),
             filter,
             threshold: self.threshold,
+            calibration: loaded.calibration(self.unit.into()).cloned(),
             examples: true,
         })
     }
@@ -240,7 +241,7 @@ pub(super) async fn search(
             (VectorSearch::from_fields(upload.fields)?, upload.pictures)
         }
     };
-    let options = question.options()?;
+    let options = question.options(&loaded)?;
     // A search of many vectors takes as long as one of many pictures.
     let others = app.places.take_others(question.vectors.len())?;
     let (names, vectors) = if pictures.is_empty() {
@@ -268,25 +269,16 @@ fn find(
     let vectors: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
     let answers = loaded.gallery.search(&vectors, options)?;
     metrics::histogram!("search_seconds").record(start.elapsed());
-    let calibration = loaded.calibration(options.unit);
-    let result = |(query, Answer { hits, mut unknown, margin }): (String, Answer)| {
-        let nearest = hits.first().map(|hit| hit.distance);
-        if let (Some(calibration), Some(nearest), None) = (calibration, nearest, options.threshold)
-        {
-            unknown = nearest > calibration.identification.threshold;
-        }
-        let confidence = calibration.zip(nearest).map(|(c, nearest)| c.confidence.at(nearest));
-        let hits = hits.into_iter().map(|hit| {
-            let confidence = confidence.filter(|_| hit.rank == 1);
-            found_hit(hit, confidence)
-        });
-        QueryResult { query, unknown, margin, hits: hits.collect() }
+    let result = |(query, Answer { hits, unknown, margin }): (String, Answer)| QueryResult {
+        query,
+        unknown,
+        margin,
+        hits: hits.into_iter().map(found_hit).collect(),
     };
     Ok(names.into_iter().zip(answers).map(result).collect())
 }
 
-fn found_hit(hit: Hit, confidence: Option<f64>) -> FoundHit {
-    let Hit { rank, pid, name, distance, example } = hit;
+fn found_hit(Hit { rank, pid, name, distance, confidence, example }: Hit) -> FoundHit {
     let example = example.map(|example| FoundExample {
         id: example.id.0,
         image: Path::new(&example.key).is_file().then(|| image_path(example.id)),
