@@ -32,7 +32,7 @@ pub use embed::{
     Embedding, Images, Unreadable, embed_images, embed_records, images_of, images_of_urls,
 };
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
-pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};
+pub use evaluate::{Question, UnitCost, evaluate_all, evaluate_together, unit_costs};
 pub use evaluation_page::{EvaluationPage, write_evaluation_page};
 pub use gallery::{
     AddReport, Addition, TimeFrom, add_embeddings, add_images, add_parquet, check_gallery_model,
