@@ -125,7 +125,8 @@ pub use embedding_file::{Concatenated, FileFault, NpyValues, concatenate, write_
 pub use embeddings::Embeddings;
 pub use error::{Error, NoValidQuery};
 pub use evaluate::{
-    Labels, Report, SHOWN_RANKS, evaluate, evaluate_distances, evaluate_grid, evaluate_preset,
+    BlockScores, Labels, Report, SHOWN_RANKS, evaluate, evaluate_distances, evaluate_grid,
+    evaluate_preset, score_grid, score_preset,
 };
 pub use ids::{CamId, Pid, pids_from_names};
 pub use open_set::{

@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use centroids::Experiment;
 use centroids::core::{CameraRule, Embeddings, Preset, Report, Unit};
 use centroids::data::{DatasetSource, Layout, Split, load_all};
-use centroids::model::parse_device;
+use centroids::model::{Workers, parse_device};
 use centroids::pipeline::{
     EvaluationPage, Question, RankPictureOptions, UnitCost, Unreadable, evaluate_all,
-    evaluate_refined, open_model, picture_rankings, unit_costs, verify_all, write_evaluation_page,
-    write_rank_pictures,
+    evaluate_refined, evaluate_together, open_model, picture_rankings, unit_costs, verify_all,
+    write_evaluation_page, write_rank_pictures,
 };
 use comfy_table::Table;
 use serde_json::{Value, json};
@@ -22,14 +22,33 @@ use super::statistics::{Evaluated, Statistics};
 use crate::cli::{EvaluateArgs, LayoutArgs};
 use crate::out_path::check_out;
 use crate::output::{Output, table, text};
+use crate::processes::together;
 use crate::values::OneOrAll;
 
 /// Height of the pictures of a report page.
 const PAGE_PICTURE: usize = 128;
 
 pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let command = "evaluate --query … --gallery …";
+    together(command, output, |workers, output| evaluate(arguments, &**workers, output))
+}
+
+/// Evaluates, the queries shared among the processes; the first does all the rest.
+fn evaluate(
+    arguments: EvaluateArgs,
+    workers: &dyn Workers,
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
     if let Some(report) = &arguments.report {
         check_out(report, &["html"])?;
+    }
+    if workers.size() > 1 {
+        ensure!(
+            arguments.run.is_none(),
+            "several processes evaluate files: embed --run's sets first"
+        );
+        let plain = arguments.refine.refinement().is_none();
+        ensure!(plain, "re-ranking and expansion look at the whole set: evaluate in one process");
     }
     let statistics = Statistics::new(&arguments.statistics)?;
     let (query, gallery, experiment) = inputs(&arguments, output)?;
@@ -39,7 +58,13 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     ranks.sort_unstable();
     ranks.dedup();
     let refinement = arguments.refine.refinement();
-    let reports = evaluate_refined(&query, &gallery, &questions, &metric, &refinement)?;
+    let reports = match workers.size() {
+        1 => evaluate_refined(&query, &gallery, &questions, &metric, &refinement)?,
+        _ => evaluate_together(&query, &gallery, &questions, &metric, workers)?,
+    };
+    if !workers.leads() {
+        return Ok(ExitCode::SUCCESS);
+    }
     let with_ranks = |report: Report| report.with_shown_ranks(ranks.clone());
     let reports: Vec<Report> = reports.into_iter().map(with_ranks).collect();
     warn_of_two_models(&query, &gallery, output);

@@ -151,7 +151,8 @@ fn only_what_is_not_complete_is_done_again() {
 
     shop.work(&["--shards", "4"]);
     let whole = shop.bytes("parts/part-00000.safetensors");
-    let damage: [(&str, &dyn Fn(&Path)); 5] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+    let damage: [Damage<'_>; 5] = [
         ("bytes long instead of", &|file| fs::write(file, &whole[..whole.len() - 1]).unwrap()),
         ("have changed", &|file| {
             let mut bytes = whole.clone();

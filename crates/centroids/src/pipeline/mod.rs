@@ -38,7 +38,7 @@ pub use embed::{
     Embedding, Images, Unreadable, embed_images, embed_records, images_of, images_of_urls,
 };
 pub use embedding_speed::{EmbeddingSpeed, time_embedding};
-pub use evaluate::{Question, UnitCost, evaluate_all, unit_costs};
+pub use evaluate::{Question, UnitCost, evaluate_all, evaluate_together, unit_costs};
 pub use evaluation_page::{EvaluationPage, write_evaluation_page};
 pub use explain::{Explanation, explain};
 pub use gallery::{
