@@ -29,7 +29,7 @@ use std::time::Duration;
 use centroids_core::{Embeddings, Pid};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::encoded::encode_all;
+use crate::encoded::{encode_all, prepare_queries};
 use crate::error::Error;
 use crate::gallery::{AddOptions, ClassInfo, Gallery, Known, Selection, Stats, Verification};
 use crate::member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
@@ -189,7 +189,7 @@ impl Gallery for EmbeddedGallery {
     }
 
     fn search(&self, queries: &[&[f32]], options: &SearchOptions) -> Result<Vec<Answer>, Error> {
-        let prepared = search::prepare(queries, &self.settings)?;
+        let prepared = prepare_queries(queries, &self.settings)?;
         self.read(|transaction, cache| {
             search::run(transaction, cache, &self.settings, &prepared, options)
         })

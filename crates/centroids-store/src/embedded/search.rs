@@ -10,28 +10,11 @@ use super::cache::{Cache, mean_without};
 use super::fault::Fault;
 use super::ledger::{decode_embedding, read_parts};
 use super::read::name_of;
-use crate::error::Error;
 use crate::member::MemberId;
 use crate::part::{Contribution, Part, camid_of};
 use crate::question::{Answer, Example, Hit, SearchOptions};
 use crate::scan::RowId;
 use crate::settings::Settings;
-
-/// Makes queries ready for comparison, `[dim]` each.
-pub(super) fn prepare(queries: &[&[f32]], settings: &Settings) -> Result<Vec<Vec<f64>>, Error> {
-    let one = |(number, query): (usize, &&[f32])| {
-        let what = || format!("query {number}");
-        if query.len() != settings.dim {
-            let (found, expected) = (query.len(), settings.dim);
-            return Err(Error::Dimension { what: what(), found, expected });
-        }
-        match query.iter().position(|value| !value.is_finite()) {
-            Some(column) => Err(Error::NotFinite { what: what(), column, value: query[column] }),
-            None => Ok(settings.metric().prepared(query)),
-        }
-    };
-    queries.iter().enumerate().map(one).collect()
-}
 
 /// Answers all queries from one state of the file.
 pub(super) fn run(

@@ -5,6 +5,12 @@
 /// Shared makers of galleries and members.
 mod support;
 
+/// Galleries on whatever engine can be tested here.
+mod engines;
+
+/// What every engine must do.
+mod conformance;
+
 /// Any history of changes gives the gallery that its last members give.
 mod history;
 
