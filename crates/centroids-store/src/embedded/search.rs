@@ -235,9 +235,9 @@ fn counting_sql(options: &SearchOptions, of: Option<Pid>) -> (String, Vec<types:
         values.push(camid_of(options.without_camera).into());
     }
     for (key, value) in options.filter.wanted() {
-        // The type keeps the text "1" apart from the number and from true.
+        // The type keeps the text "1" apart from the number and from true; what is absent is null.
         let path: types::Value = format!("$.\"{key}\"").into();
-        sql.push_str(" AND json_type(attributes, ?) IN ");
+        sql.push_str(" AND coalesce(json_type(attributes, ?), 'null') IN ");
         values.push(path.clone());
         sql.push_str(match value {
             Value::String(_) => "('text')",

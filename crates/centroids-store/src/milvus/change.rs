@@ -267,3 +267,125 @@ impl Shelf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::MilvusGallery;
+    use super::super::rows::Row as _;
+    use super::*;
+    use crate::gallery::{AddOptions, Gallery as _, Selection};
+    use crate::member::NewMember;
+    use crate::settings::Settings;
+
+    /// A gallery of three images of pid 1, where a server may be used.
+    fn filled(test: &str) -> Option<MilvusGallery> {
+        let Ok(server) = std::env::var("CENTROIDS_MILVUS") else {
+            eprint_skipped(test);
+            return None;
+        };
+        let address = format!("milvus://{server}/change_{}_{test}", std::process::id());
+        let gallery = MilvusGallery::create(&address, &Settings::new(2)).unwrap();
+        gallery.add(&images(0..3), AddOptions::default()).unwrap();
+        Some(gallery)
+    }
+
+    #[expect(clippy::print_stderr, reason = "what was not tested must be seen")]
+    fn eprint_skipped(test: &str) {
+        eprintln!("SKIPPED: {test}: CENTROIDS_MILVUS=host:port names no Milvus server");
+    }
+
+    fn images(numbers: std::ops::Range<u32>) -> Vec<NewMember> {
+        let camera = |i| Some(centroids_core::CamId(i % 2));
+        numbers
+            .map(|i| NewMember::new(format!("{i}"), Pid(1), camera(i), vec![1.0, i as f32]))
+            .collect()
+    }
+
+    /// Broken off after the members were written, a change is found, and taken up by the next one.
+    #[test]
+    fn what_is_broken_off_is_found_and_mended() {
+        let Some(gallery) = filled("broken_off") else { return };
+        let shelf = &gallery.shelf;
+        let broken_off = || {
+            let mut change = Change::begin(shelf).unwrap();
+            change.announce([1]).unwrap();
+            shelf.take::<MemberRow>("quarantined", &["false".to_owned()]).unwrap();
+        };
+        broken_off();
+        let found = gallery.verify(false).unwrap();
+        assert!(found.problems.iter().any(|problem| problem.contains("pid 1")), "{found:?}");
+        gallery.remove(&Selection::Keys(vec!["none".to_owned()])).unwrap();
+        assert!(gallery.verify(false).unwrap().sound());
+        assert_eq!(gallery.stats().unwrap().classes, 0);
+
+        gallery.add(&images(0..4), AddOptions::default()).unwrap();
+        broken_off();
+        let mended = gallery.verify(true).unwrap();
+        assert!(mended.sound() && mended.repaired == 1, "{mended:?}");
+        gallery.erase().unwrap();
+    }
+
+    /// Each fault of a row is found and mended.
+    #[test]
+    fn faults_are_found_and_mended() {
+        let Some(gallery) = filled("faults") else { return };
+        let shelf = &gallery.shelf;
+        let centroids = || shelf.now::<CentroidRow>("").unwrap();
+        let classes = || shelf.now::<ClassRow>(&format!("pid != {COUNTER}")).unwrap();
+        let right = (centroids(), classes());
+        let centroid = |spoil: fn(&mut CentroidRow)| {
+            let mut rows = centroids();
+            spoil(&mut rows[0]);
+            shelf.put(&rows).unwrap();
+        };
+        let class = |spoil: fn(&mut ClassRow)| {
+            let mut rows = classes();
+            spoil(&mut rows[0]);
+            shelf.put(&rows).unwrap();
+        };
+        let faults: [(&dyn Fn(), &str); 8] = [
+            (&|| centroid(|row| row.sum[0] *= 1.0 + 1e-8), "is not its members'"),
+            (&|| centroid(|row| row.weight *= 1.0 + 1e-8), "is not its members'"),
+            (&|| centroid(|row| row.vector[0] += 1e-3), "is not its members'"),
+            (&|| centroid(|row| row.without = 77), "of no members"),
+            (&|| shelf.take::<CentroidRow>("pid", &["1".to_owned()]).unwrap(), "is missing"),
+            (&|| class(|row| row.members = 7), "counts of the class"),
+            (&|| class(|row| row.pid = 9), "class without members"),
+            (&|| shelf.take::<ClassRow>("pid", &["1".to_owned()]).unwrap(), "is no class"),
+        ];
+        for (fault, part) in faults {
+            fault();
+            let found = gallery.verify(false).unwrap();
+            assert!(found.problems.iter().any(|it| it.contains(part)), "{part}: {found:?}");
+            let mended = gallery.verify(true).unwrap();
+            assert!(mended.sound() && mended.repaired > 0, "{part}: {mended:?}");
+            assert_eq!((centroids(), classes()), right, "{part}");
+        }
+        gallery.erase().unwrap();
+    }
+
+    /// Collections of these names that are another program's are left alone.
+    #[test]
+    fn other_collections_are_refused() {
+        let Some(gallery) = filled("others") else { return };
+        let address = gallery.location();
+        let error = MilvusGallery::create(&address, &Settings::new(3)).map(drop).unwrap_err();
+        assert!(matches!(error, Error::Exists { .. }), "{error}");
+        let collection = gallery.shelf.collection::<ClassRow>();
+        let label = |description: &str| {
+            gallery.shelf.server.drop(&collection).unwrap();
+            let schema = ClassRow::schema(2).description(description);
+            let index = super::super::shelf::index(milvus::v2::prelude::MetricType::L2);
+            gallery.shelf.server.create(&collection, &schema, &index).unwrap();
+            MilvusGallery::open(&address).map(drop).unwrap_err().to_string()
+        };
+        assert!(label("users").contains("another program's collections"));
+        let newer = label("{\"centroids_gallery\": 9, \"settings\": {}}");
+        assert!(newer.contains("newer version (format 9"), "{newer}");
+        let error = MilvusGallery::create(&address, &Settings::new(3)).map(drop).unwrap_err();
+        assert!(error.to_string().contains("newer"), "{error}");
+        gallery.erase().unwrap();
+        let error = MilvusGallery::open(&address).map(drop).unwrap_err();
+        assert!(matches!(error, Error::Missing { .. }), "{error}");
+    }
+}

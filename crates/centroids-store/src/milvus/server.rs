@@ -144,12 +144,13 @@ impl Server {
         })
     }
 
-    /// Makes a collection searchable, which it may be already.
-    pub(super) fn load(&self, collection: &str) -> Result<(), Error> {
+    /// Makes a collection searchable, which it may be already, and waits for it if `sync`.
+    pub(super) fn load(&self, collection: &str, sync: bool) -> Result<(), Error> {
         let timeout = self.address.timeout.as_millis() as i64;
         self.call(|client| async move {
             let request = LoadCollectionRequest::builder()
                 .collection_name(collection)
+                .sync(sync)
                 .timeout_ms(timeout)
                 .build()?;
             client.load_collection(request).await

@@ -100,18 +100,20 @@ impl Shelf {
         let label = serde_json::to_string(&label)
             .map_err(|error| Error::Setting { key: "settings", reason: error.to_string() })?;
         let schema = R::schema(self.settings.dim).description(label);
-        let index = IndexParam::new()
-            .field_name("vector")
-            .index_name("vector")
-            .index_type(IndexType::Flat)
-            .metric_type(metric);
-        self.server.create(&collection, &schema, &index)
+        self.server.create(&collection, &schema, &index(metric))
     }
 
+    /// All three at once, then waits for each.
     fn load(&self) -> Result<(), Error> {
-        self.server.load(&self.collection::<MemberRow>())?;
-        self.server.load(&self.collection::<CentroidRow>())?;
-        self.server.load(&self.collection::<ClassRow>())
+        let collections = [
+            self.collection::<MemberRow>(),
+            self.collection::<CentroidRow>(),
+            self.collection::<ClassRow>(),
+        ];
+        for sync in [false, true] {
+            collections.iter().try_for_each(|name| self.server.load(name, sync))?;
+        }
+        Ok(())
     }
 
     fn label(&self) -> Result<Settings, Error> {
@@ -255,6 +257,15 @@ impl Shelf {
             self.server.delete(&collection, &format!("{key} in [{}]", values.join(",")))
         })
     }
+}
+
+/// The index of every collection: none, all rows are compared.
+pub(super) fn index(metric: MetricType) -> IndexParam {
+    IndexParam::new()
+        .field_name("vector")
+        .index_name("vector")
+        .index_type(IndexType::Flat)
+        .metric_type(metric)
 }
 
 /// A filter for the rows whose `column` is one of the values.

@@ -33,5 +33,9 @@ mod processes;
 /// Files that are none, or no longer, and disks that do not take them.
 mod hostile;
 
+/// Milvus servers that are killed, and those that are not there.
+#[cfg(feature = "milvus")]
+mod milvus_server;
+
 /// What verification finds and mends.
 mod verification;
