@@ -8,7 +8,7 @@ use centroids::core::{CamId, Embeddings, Unit};
 use centroids::model::parse_device;
 use centroids::pipeline::{check_gallery_model, embed_queries, open_model};
 use centroids::store::{
-    Answer, EmbeddedGallery, Filter, Gallery, Hit, OpenOptions, Precision, SearchOptions,
+    Answer, Filter, Gallery, Hit, OpenOptions, Precision, SearchOptions, open_gallery,
 };
 use serde_json::{Value, json};
 
@@ -33,9 +33,9 @@ pub(crate) fn run(
         Width::F32 => Precision::F32,
         Width::F16 => Precision::F16,
     };
-    let gallery = EmbeddedGallery::open(store, OpenOptions { rows, ..OpenOptions::default() })?;
+    let gallery = open_gallery(store, OpenOptions { rows, ..OpenOptions::default() })?;
     let options = options(arguments)?;
-    let query = queries(&gallery, arguments, output)?;
+    let query = queries(&*gallery, arguments, output)?;
     let vectors: Vec<&[f32]> = (0..query.len()).map(|row| query.row(row)).collect();
     let answers = gallery.search(&vectors, &options)?;
     for (query, answer) in query.paths().iter().zip(&answers) {
@@ -67,7 +67,7 @@ fn options(arguments: &SearchArgs) -> anyhow::Result<SearchOptions> {
 
 /// What to look for.
 fn queries(
-    gallery: &EmbeddedGallery,
+    gallery: &dyn Gallery,
     arguments: &SearchArgs,
     output: &Output,
 ) -> anyhow::Result<Embeddings> {
