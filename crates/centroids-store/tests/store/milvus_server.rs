@@ -18,7 +18,8 @@ const BATCH: usize = 40;
 /// How long a server may take until it can be used.
 const START: Duration = Duration::from_secs(120);
 
-/// A server of the test's own, which can be killed: `scripts/milvus-server` runs in the foreground.
+/// A server of the test's own, which can be killed: `scripts/milvus-server` runs in the foreground. A
+/// machine holds one: its etcd has a port (2380) that nothing changes.
 struct Server {
     script: String,
     folder: TempDir,
