@@ -1,4 +1,4 @@
-//! Members to be, checked, with their vectors as they will be kept.
+//! Members to be and queries, checked, with their vectors as they are kept and compared.
 
 use crate::error::Error;
 use crate::member::NewMember;
@@ -50,3 +50,22 @@ fn encode(member: &NewMember, settings: &Settings) -> Result<Encoded, Error> {
 /// Far within what sums can hold beside each other.
 const MAX_WEIGHT: f64 = 1e9;
 const MIN_WEIGHT: f64 = 1e-9;
+
+/// Makes queries ready for comparison, `[dim]` each.
+pub(crate) fn prepare_queries(
+    queries: &[&[f32]],
+    settings: &Settings,
+) -> Result<Vec<Vec<f64>>, Error> {
+    let one = |(number, query): (usize, &&[f32])| {
+        let what = || format!("query {number}");
+        if query.len() != settings.dim {
+            let (found, expected) = (query.len(), settings.dim);
+            return Err(Error::Dimension { what: what(), found, expected });
+        }
+        match query.iter().position(|value| !value.is_finite()) {
+            Some(column) => Err(Error::NotFinite { what: what(), column, value: query[column] }),
+            None => Ok(settings.metric().prepared(query)),
+        }
+    };
+    queries.iter().enumerate().map(one).collect()
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use centroids_core::{Embeddings, Pid};
 use serde::Serialize;
 
+use crate::approximation::Approximation;
 use crate::error::Error;
 use crate::member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
 use crate::part::{Contribution, Part};
@@ -109,6 +110,11 @@ pub trait Gallery: Send + Sync {
     /// # Errors
     /// [`Error::Dimension`], [`Error::NotFinite`], and of [`SearchOptions::check`].
     fn search(&self, queries: &[&[f32]], options: &SearchOptions) -> Result<Vec<Answer>, Error>;
+
+    /// How the last search was approximate; `None` if it was exact.
+    fn approximation(&self) -> Option<Approximation> {
+        None
+    }
 
     /// Counts.
     ///

@@ -38,7 +38,7 @@ use centroids_core::{Embeddings, Pid};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::approximation::Approximation;
-use crate::encoded::encode_all;
+use crate::encoded::{encode_all, prepare_queries};
 use crate::error::Error;
 use crate::gallery::{AddOptions, ClassInfo, Gallery, Known, Selection, Stats, Verification};
 use crate::member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
@@ -127,12 +127,6 @@ impl EmbeddedGallery {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// How the last search was approximate; `None` if it was exact.
-    pub fn approximation(&self) -> Option<Approximation> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.cache.approximation.clone()
     }
 
     /// One state of the file, and the rows kept of it.
@@ -230,10 +224,15 @@ impl Gallery for EmbeddedGallery {
 
     fn search(&self, queries: &[&[f32]], options: &SearchOptions) -> Result<Vec<Answer>, Error> {
         options.check(&self.settings)?;
-        let prepared = search::prepare(queries, &self.settings)?;
+        let prepared = prepare_queries(queries, &self.settings)?;
         self.read(|transaction, cache| {
             search::run(transaction, cache, &self.settings, &prepared, options)
         })
+    }
+
+    fn approximation(&self) -> Option<Approximation> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.cache.approximation.clone()
     }
 
     fn stats(&self) -> Result<Stats, Error> {

@@ -1,6 +1,7 @@
 //! Rows of numbers in memory, padded to whole vectors.
 
 use half::f16;
+use half::slice::HalfFloatSliceExt as _;
 
 use super::aligned::Aligned;
 use super::dot::{LANES, Panel, panel_scores};
