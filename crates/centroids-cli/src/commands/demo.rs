@@ -15,7 +15,7 @@ use centroids::pipeline::{
     Addition, Images, Outcome, SearchOptions, SearchResult, add_images, gallery_settings,
     open_model, search_images, untrained,
 };
-use centroids::store::EmbeddedGallery;
+use centroids::store::create_gallery;
 use centroids::{Experiment, RunDir};
 use serde_json::json;
 
@@ -238,7 +238,7 @@ fn fill_gallery(
     let gallery = if file.exists() {
         index::open(&file)?
     } else {
-        EmbeddedGallery::create(&file, &gallery_settings(&model)?)?
+        create_gallery(&file, &gallery_settings(&model)?)?
     };
     let dataset = experiment.source()?.load()?;
     let mut records = dataset.split(Split::Gallery).to_vec();
@@ -247,7 +247,7 @@ fn fill_gallery(
     }
     let images = Images { records, pid_names: dataset.pid_names, ..Images::default() };
     let mut counter = Counter::new(output, "adding", images.records.len());
-    let added = add_images(&gallery, &model, &images, &Addition::default(), &mut |done| {
+    let added = add_images(&*gallery, &model, &images, &Addition::default(), &mut |done| {
         let _ = counter.at(done);
     });
     counter.finish();

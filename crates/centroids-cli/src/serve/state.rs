@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use centroids::core::{Calibration, Unit};
 use centroids::model::parse_device;
 use centroids::pipeline::{ModelFile, check_gallery_model, open_model, read_calibration};
-use centroids::store::{EmbeddedGallery, Gallery, OpenOptions};
+use centroids::store::{Gallery, OpenOptions, open_gallery};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
@@ -44,11 +44,11 @@ impl Loaded {
     /// # Errors
     /// What cannot be opened or does not fit together, by its file.
     pub(crate) fn open(source: &Source, batching: Batching) -> anyhow::Result<Loaded> {
-        let gallery = EmbeddedGallery::open(&source.store, OpenOptions::default())?;
-        let path = model_path(source.model.as_deref(), &gallery)?;
+        let gallery = open_gallery(&source.store, OpenOptions::default())?;
+        let path = model_path(source.model.as_deref(), &*gallery)?;
         let model = Arc::new(open_model(&path, &parse_device(&source.device)?)?);
         let fingerprint = model.embedder.fingerprint();
-        check_gallery_model(&gallery, &model.path, &fingerprint, false)?;
+        check_gallery_model(&*gallery, &model.path, &fingerprint, false)?;
         let calibration = source.calibration.as_deref().map(read_calibration).transpose()?;
         if let Some(calibration) = &calibration {
             calibration.check(&fingerprint, calibration.unit, &gallery.settings().metric())?;
@@ -57,7 +57,7 @@ impl Loaded {
         let [height, width] = model.embedder.input().size;
         model.embedder.embed_batch(vec![0.0; 3 * height * width], [1, 3, height, width]);
         let batcher = Batcher::start(model.clone(), batching)?;
-        Ok(Loaded { model, fingerprint, gallery: Arc::new(gallery), calibration, batcher })
+        Ok(Loaded { model, fingerprint, gallery: gallery.into(), calibration, batcher })
     }
 
     /// The calibration, if it is one for this unit.

@@ -289,7 +289,6 @@ mod tests {
         Some(gallery)
     }
 
-    #[expect(clippy::print_stderr, reason = "what was not tested must be seen")]
     fn eprint_skipped(test: &str) {
         eprintln!("SKIPPED: {test}: CENTROIDS_MILVUS=host:port names no Milvus server");
     }

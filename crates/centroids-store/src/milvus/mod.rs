@@ -79,6 +79,10 @@ impl MilvusGallery {
     /// [`Error::Address`], [`Error::Unreachable`], [`Error::Exists`], [`Error::NotAGallery`] where
     /// collections of these names are another program's, [`Error::Setting`].
     pub fn create(address: &str, settings: &Settings) -> Result<Self, Error> {
+        if settings.sub_centroids != 1 {
+            let reason = "a gallery on a Milvus server keeps one centroid per identity".to_owned();
+            return Err(Error::Setting { key: "sub_centroids", reason });
+        }
         Ok(Self { shelf: Shelf::create(Address::parse(address)?, settings)? })
     }
 
@@ -186,6 +190,7 @@ impl Gallery for MilvusGallery {
     }
 
     fn search(&self, queries: &[&[f32]], options: &SearchOptions) -> Result<Vec<Answer>, Error> {
+        options.check(&self.shelf.settings)?;
         let prepared = prepare_queries(queries, &self.shelf.settings)?;
         search::run(&self.shelf, &prepared, options)
     }

@@ -271,13 +271,13 @@ impl Search<'_> {
     }
 
     fn answer(&self, found: Vec<Found>, margin: Option<f64>) -> Answer {
-        let beyond = |distance: f64| self.options.threshold.is_some_and(|most| distance > most);
-        let unknown = found.first().is_none_or(|first| beyond(first.distance));
+        let unknown = self.options.is_unknown(found.first().map(|first| first.distance));
         let hit = |(found, rank): (Found, usize)| Hit {
             rank,
             pid: Pid(found.pid),
             name: found.name.as_deref().and_then(named),
             distance: found.distance,
+            confidence: self.options.confidence(found.distance),
             example: found.image,
         };
         Answer { hits: found.into_iter().zip(1..).map(hit).collect(), unknown, margin }

@@ -177,11 +177,11 @@ impl Shelf {
         mut take: impl FnMut(Vec<R>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let collection = self.collection::<R>();
-        let (mut left, mut behind) = (limit, None);
+        let (mut left, mut behind) = (limit, None::<String>);
         while left > 0 {
             let filter = match &behind {
                 None => filter.to_owned(),
-                Some(behind) if filter.is_empty() => format!("{behind}"),
+                Some(behind) if filter.is_empty() => behind.to_string(),
                 Some(behind) => format!("({filter}) and {behind}"),
             };
             let limit = left.min(self.batch());

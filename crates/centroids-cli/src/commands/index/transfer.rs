@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::ensure;
 use centroids::core::Embeddings;
 use centroids::store::{
-    Error, Gallery, OpenOptions, ParquetMembers, Settings, create_gallery, open_gallery,
-    write_parquet,
+    Error, OpenOptions, ParquetMembers, Settings, create_gallery, open_gallery, write_parquet,
 };
 use serde_json::json;
 
