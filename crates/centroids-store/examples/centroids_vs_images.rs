@@ -146,7 +146,7 @@ fn measure(path: &Path, images: &Embeddings, unit: Unit) -> Result<(), Box<dyn E
             "images": gallery.stats()?.members, "rows": rows,
             "rank1": rank1(&gallery, images, &options)?,
             "one_ms": median(&gallery, &one, &options)?,
-            "hundred_ms": median(&gallery, &vec![&batch[..]; REPEATS / 5], &options)?,
+            "hundred_ms": median(&gallery, &[&batch[..]; REPEATS / 5], &options)?,
             "memory_bytes": rows * images.dim() as i64 * 4, "file_bytes": bytes,
         })
     );
