@@ -54,20 +54,23 @@ server=$!
 until [ -s "$out/said" ]; do kill -0 "$server"; sleep 0.1; done
 url=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["url"])' <"$out/said")
 
-# load NAME CLIENTS SECONDS
+# load NAME CLIENTS SECONDS [OPTION...]
 load() {
-  echo "$1: $2 clients, $3 s" >&2
-  curl -s "$url/metrics" >"$out/$1.before"
-  "$oha" --no-tui --output-format json -c "$2" -z "${3}s" -w -m POST -T image/jpeg \
-    -D "$picture" "$url/v1/search?k=10" >"$out/$1.json"
-  curl -s "$url/metrics" >"$out/$1.after"
+  local name=$1 clients=$2 seconds=$3
+  shift 3
+  echo "$name: $clients clients, $seconds s $*" >&2
+  curl -s "$url/metrics" >"$out/$name.before"
+  "$oha" --no-tui --output-format json --stats-success-breakdown -c "$clients" -z "${seconds}s" -w \
+    -m POST -T image/jpeg -D "$picture" "$@" "$url/v1/search?k=10" >"$out/$name.json"
+  curl -s "$url/metrics" >"$out/$name.after"
 }
 load warm 4 3
 load alone 1 "$each"
 load many 32 "$each"
-# Memory, once a second, while twice as many ask as find a place.
+# Twice as many a second as were answered, whoever is refused; memory once a second.
+rate=$(python3 benches/load/summary.py --rate "$out/many.json")
 while sleep 1; do awk '/^VmRSS/ {print $2}' "/proc/$server/status"; done >"$out/memory.txt" &
 watch=$!
-load overload 128 "$overload"
-kill "$watch" && wait "$watch" 2>/dev/null || true
+load overload 256 "$overload" -q "$rate"
+kill "$watch"
 python3 benches/load/summary.py "$out"

@@ -152,8 +152,8 @@ struct FoundHit {
     name: Option<String>,
     /// Smaller is nearer.
     distance: f64,
-    /// Probability that the first hit is right; null for the others, and without a calibration for
-    /// this unit.
+    /// Probability that it is right, were it the nearest (the first hit is); null without a
+    /// calibration for this unit.
     confidence: Option<f64>,
     /// The image found, or the identity's nearest to the query.
     example: Option<FoundExample>,
