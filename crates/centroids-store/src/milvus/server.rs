@@ -27,6 +27,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Holds `user:password` or a token, where the server wants one: no secret stands in an address.
 const TOKEN: &str = "MILVUS_TOKEN";
 
+/// Codes of gRPC that a lost connection or server may have: cancelled, unknown, deadline exceeded,
+/// aborted, internal, unavailable.
+const LOST: [i32; 6] = [1, 2, 4, 10, 13, 14];
+
 /// A server. Every request may be repeated, because rows are written under keys that follow from
 /// what they are.
 pub(super) struct Server {
@@ -91,12 +95,19 @@ impl Server {
     }
 
     fn error(&self, fault: &Fault) -> Error {
-        let (location, message) = (self.address.text.clone(), one_line(&fault.to_string()));
+        let (location, server) = (self.address.text.clone(), self.address.server.clone());
         match fault {
-            Fault::Grpc(_) | Fault::Timeout(_) => {
-                Error::Unreachable { location, server: self.address.server.clone(), message }
+            Fault::RetryExhausted { source, .. } => self.error(source),
+            Fault::Timeout(message) => {
+                let message = one_line(message);
+                Error::Unreachable { location, server, message }
             }
-            _ => Error::Remote { location, message },
+            Fault::Grpc(status) if LOST.contains(&(status.code() as i32)) => {
+                let message = one_line(status.message());
+                Error::Unreachable { location, server, message }
+            }
+            Fault::Grpc(status) => Error::Remote { location, message: one_line(status.message()) },
+            other => Error::Remote { location, message: one_line(&other.to_string()) },
         }
     }
 
@@ -230,7 +241,8 @@ impl Drop for Server {
 /// Whether waiting may help: the connection, a server that starts or has too much to do.
 fn passes(fault: &Fault) -> bool {
     match fault {
-        Fault::Grpc(_) | Fault::Timeout(_) => true,
+        Fault::Timeout(_) => true,
+        Fault::Grpc(status) => LOST.contains(&(status.code() as i32)),
         Fault::RetryExhausted { source, .. } => passes(source),
         Fault::Server(server) => {
             // Starting, overloaded, limited; channels and nodes that are being found again.
