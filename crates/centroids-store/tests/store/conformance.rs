@@ -10,8 +10,11 @@ use serde_json::Value;
 use crate::engines::Engine;
 use crate::support::{Numbers, member};
 
-/// All checks, by name.
-const CHECKS: &[(&str, fn(&Engine))] = &[
+/// A check's name, and what it does.
+type Check = (&'static str, fn(&Engine));
+
+/// All checks.
+const CHECKS: &[Check] = &[
     ("adding", adding),
     ("names", names),
     ("pages", pages),
@@ -249,7 +252,7 @@ fn crowd(dim: usize) -> Vec<NewMember> {
         let camera = u32::try_from(numbers.below(4)).ok().filter(|camera| *camera < 3);
         let pid = numbers.below(61) as i64 - 1;
         let mut new = member(&format!("{i}.jpg"), pid, camera, &numbers.vector(dim));
-        new.attributes.insert("even".to_owned(), (i % 2 == 0).into());
+        new.attributes.insert("even".to_owned(), i.is_multiple_of(2).into());
         new
     };
     (0..180).map(one).collect()

@@ -1,3 +1,5 @@
+#![expect(clippy::print_stdout, reason = "what was not tested must be seen")]
+
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

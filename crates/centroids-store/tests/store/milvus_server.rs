@@ -1,3 +1,5 @@
+#![expect(clippy::print_stdout, reason = "what was not tested must be seen")]
+
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
