@@ -46,7 +46,7 @@
 //! let dataset = DatasetSource::new(Layout::detect(&dir)?, &dir).load()?;
 //! assert_eq!(dataset.table()[0].identities, 4);
 //!
-//! let paths = dataset.query.iter().map(|record| record.path.clone()).collect();
+//! let paths: Vec<_> = dataset.query.iter().map(|record| record.path.clone()).collect();
 //! let transform = EvalTransform(InputSpec { size: [64, 64], ..InputSpec::default() });
 //! for item in embed_batches(paths, 8, transform, 2, centroids_data::DEFAULT_MAX_PIXELS) {
 //!     assert!(item.failures.is_empty());
