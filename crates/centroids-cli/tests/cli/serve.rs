@@ -152,7 +152,7 @@ fn classes_are_listed_page_by_page() {
         (&found["classes"][0]["name"], found["classes"].as_array().unwrap().len()),
         (&"Sandal".into(), 1)
     );
-    let image = server.get(found["classes"][0]["example"].as_str().unwrap());
+    let image = server.get(found["classes"][0]["example"]["image"].as_str().unwrap());
     assert_eq!(image.status, 200);
     refused(&server.get("/v1/classes?limit=0"), 400, "1 to 1000");
     refused(&server.get("/v1/classes?page=2"), 400, "page");

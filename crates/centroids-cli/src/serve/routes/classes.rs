@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::members::{Changed, changing, image_path, json, remove};
+use super::search::FoundExample;
 use crate::serve::limits::{Place, blocking};
 use crate::serve::problem::Problem;
 use crate::serve::state::{App, Loaded, Shared};
@@ -104,8 +105,8 @@ struct ListedClass {
     quarantined: usize,
     /// Known cameras of the images that count.
     cameras: usize,
-    /// Its first image on this server; null where there is none.
-    example: Option<String>,
+    /// Its first image.
+    example: Option<FoundExample>,
 }
 
 /// List classes
@@ -154,7 +155,7 @@ fn page(gallery: &dyn Gallery, parameters: &ListParameters) -> Result<Classes, P
 fn listed(gallery: &dyn Gallery, class: ClassInfo) -> Result<ListedClass, Problem> {
     let first = gallery.members(Some(class.pid), None, 1)?.pop();
     let ClassInfo { pid, name, members, quarantined, cameras } = class;
-    let example = first.map(|member| image_path(member.id));
+    let example = first.map(|member| FoundExample::new(member.id, member.key));
     Ok(ListedClass { pid: pid.0, name, members, quarantined, cameras, example })
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::{Extension, Json};
 use centroids::core::{CamId, Unit};
-use centroids::store::{Answer, Filter, Hit, SearchOptions};
+use centroids::store::{Answer, Filter, Hit, MemberId, SearchOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -161,12 +161,19 @@ struct FoundHit {
 
 /// A member to show.
 #[derive(Serialize, ToSchema)]
-struct FoundExample {
+pub(super) struct FoundExample {
     id: i64,
     /// Its path or another name for it.
     key: String,
     /// Where its picture is on this server; null where the file is gone.
     image: Option<String>,
+}
+
+impl FoundExample {
+    pub(super) fn new(id: MemberId, key: String) -> FoundExample {
+        let image = Path::new(&key).is_file().then(|| image_path(id));
+        FoundExample { id: id.0, key, image }
+    }
 }
 
 impl VectorSearch {
@@ -279,11 +286,7 @@ fn find(
 }
 
 fn found_hit(Hit { rank, pid, name, distance, confidence, example }: Hit) -> FoundHit {
-    let example = example.map(|example| FoundExample {
-        id: example.id.0,
-        image: Path::new(&example.key).is_file().then(|| image_path(example.id)),
-        key: example.key,
-    });
+    let example = example.map(|example| FoundExample::new(example.id, example.key));
     FoundHit { rank, pid: pid.0, name, distance, confidence, example }
 }
 
