@@ -92,9 +92,14 @@ def report(mine: list[dict], faiss: list[dict], options) -> None:
     for key in ("add", "remove"):
         print(f"durable {key + 's':26}{middle(mine, 'updates_per_second', key):10.0f} a second")
     if has(options.python, "lancedb"):
-        side = [options.python, HERE / "lancedb_side.py", min(options.classes, 10_000), options.dim]
+        side = [options.python, HERE / "lancedb_side.py", options.classes, options.dim]
         lance = json.loads(run(side))
-        print(f"LanceDB {lance['version']}: {lance['add']:.0f} adds, {lance['remove']:.0f} removes a second")
+        both = 1 / (1 / lance["append"] + 1 / lance["upsert"])
+        print(
+            f"LanceDB {lance['version']}, a second: {lance['append']:.0f} rows appended, "
+            f"{lance['upsert']:.1f} class rows replaced (an image and its class: {both:.1f}), "
+            f"{lance['delete']:.1f} rows deleted; not flushed to the disk"
+        )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ mod out_path;
 mod output;
 mod processes;
 mod progress;
+mod serve;
 mod values;
 
 use std::process::ExitCode;
@@ -21,10 +22,12 @@ fn main() -> ExitCode {
     let output = Output::new(&global);
     let result = prepare().and_then(|()| match command {
         Command::Train(arguments) => commands::train::run(arguments, &output),
-        Command::Embed(arguments) => commands::embed::run(arguments, &output),
+        Command::Embed(arguments) => commands::embed::run(*arguments, &output),
         Command::Index(arguments) => commands::index::run(arguments, &output),
         Command::Search(arguments) => commands::search::run(arguments, &output),
+        Command::Serve(arguments) => commands::serve::run(arguments, &output),
         Command::Evaluate(arguments) => commands::evaluate::run(*arguments, &output),
+        Command::Report(arguments) => commands::report::run(arguments, &output),
         Command::Gallery(arguments) => commands::gallery::run(arguments, &output),
         Command::Calibrate(arguments) => commands::calibrate::run(arguments, &output),
         Command::Data(arguments) => commands::data::run(arguments, &output),

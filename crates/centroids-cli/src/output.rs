@@ -40,6 +40,11 @@ impl Output {
         self.verbose
     }
 
+    /// Whether nothing but errors is asked for.
+    pub(crate) fn quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether a bar can be drawn on stderr.
     pub(crate) fn live(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()

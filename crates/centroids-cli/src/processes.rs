@@ -18,7 +18,7 @@ pub(crate) fn together(
     let (processes, how) = (launched(), centroids::processes::how_to_start);
     anyhow::ensure!(
         processes == 1,
-        "{processes} processes were started, but this binary trains in one: {}",
+        "{processes} processes were started, but this binary works in one: {}",
         how(processes, command)
     );
     work(&alone(), output)

@@ -1,6 +1,7 @@
 //! Mean embeddings of identities.
 
 mod class_sums;
+mod in_parts;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use crate::ids::Pid;
 use crate::names::named_enum;
 
 pub use class_sums::ClassSums;
+pub use in_parts::CentroidsInParts;
 
 /// What a centroid is the mean of. The centroid itself is not normalised here: comparing does that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -18,6 +18,7 @@
 //! Pids, cameras and model are not in these files and get lost. A folder stands for the
 //! `embeddings.npy` in it. Arrays of Python objects are refused, never unpickled.
 
+mod concatenate;
 mod fault;
 mod npy;
 pub(crate) mod numbers;
@@ -30,6 +31,7 @@ use crate::atomic_file::write_atomically;
 use crate::embeddings::Embeddings;
 use crate::error::Error;
 
+pub use concatenate::{Concatenated, concatenate};
 pub use fault::FileFault;
 pub use npy::{NpyValues, write_npy};
 
@@ -56,11 +58,7 @@ impl Embeddings {
             "npy" => npy::read_pair(path),
             other => Err(Failure::Fault(FileFault::Extension(other.to_owned()))),
         };
-        loaded.map_err(|failure| match failure {
-            Failure::System(source) => Error::Read { path: path.to_owned(), source },
-            Failure::Fault(fault) => Error::BadFile { path: path.to_owned(), fault },
-            Failure::Elsewhere(error) => error,
-        })
+        loaded.map_err(|failure| failure.of_reading(path))
     }
 
     /// Writes an embedding file of the kind that the extension says, by
@@ -75,11 +73,7 @@ impl Embeddings {
             "npy" => npy::write_pair(self, path),
             other => Err(Failure::Fault(FileFault::Extension(other.to_owned()))),
         };
-        saved.map_err(|failure| match failure {
-            Failure::System(source) => Error::Write { path: path.to_owned(), source },
-            Failure::Fault(fault) => Error::BadFile { path: path.to_owned(), fault },
-            Failure::Elsewhere(error) => error,
-        })
+        saved.map_err(|failure| failure.of_writing(path))
     }
 }
 
@@ -97,6 +91,23 @@ enum Failure {
     Fault(FileFault),
     /// Concerns another file, already named.
     Elsewhere(Error),
+}
+
+impl Failure {
+    fn of_reading(self, path: &Path) -> Error {
+        match self {
+            Self::System(source) => Error::Read { path: path.to_owned(), source },
+            Self::Fault(fault) => Error::BadFile { path: path.to_owned(), fault },
+            Self::Elsewhere(error) => error,
+        }
+    }
+
+    fn of_writing(self, path: &Path) -> Error {
+        match self {
+            Self::System(source) => Error::Write { path: path.to_owned(), source },
+            other => other.of_reading(path),
+        }
+    }
 }
 
 impl From<io::Error> for Failure {

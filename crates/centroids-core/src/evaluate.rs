@@ -8,6 +8,7 @@
 //!
 //! Ties are ordered by gallery index, or by pid where identities are ranked.
 
+mod block;
 mod images;
 mod matrix;
 mod means;
@@ -19,7 +20,6 @@ mod score;
 
 use std::collections::BTreeSet;
 
-use crate::centroid::rows_by_pid;
 use crate::embeddings::Embeddings;
 use crate::error::{Error, NoValidQuery};
 use crate::ids::Pid;
@@ -28,6 +28,7 @@ use pass::ByRule;
 
 pub(crate) use score::QueryScore;
 
+pub use block::{BlockScores, score_grid, score_preset};
 pub use matrix::{Labels, evaluate_distances};
 pub use report::{Report, SHOWN_RANKS};
 
@@ -64,28 +65,8 @@ pub fn evaluate_grid(
     rules: &[CameraRule],
     metric: &Metric,
 ) -> Result<Vec<Report>, Error> {
-    query.check_dimensions(gallery)?;
-    let cross = rules.contains(&CameraRule::Cross);
-    let [mut instance, mut nearest, mut centroid] = [const { Vec::<Scores>::new() }; 3];
-    if units.contains(&Unit::Instance) || units.contains(&Unit::Nearest) {
-        let scores = images::score(query, gallery, metric, cross);
-        (instance, nearest) = scores.into_iter().unzip();
-    }
-    if units.contains(&Unit::Centroid) {
-        centroid = means::score(query, gallery, metric, cross);
-    }
-    let report = |rule: CameraRule, unit: Unit| {
-        let (scores, units) = match unit {
-            Unit::Instance => (&instance, gallery.len() - junk(gallery)),
-            Unit::Nearest => (&nearest, rows_by_pid(gallery.pids()).len()),
-            Unit::Centroid => (&centroid, rows_by_pid(gallery.pids()).len()),
-        };
-        let scores = scores.iter().map(|by_rule| by_rule[rule as usize].clone()).collect();
-        let report = Report::new(unit, rule, None, scores, units);
-        report.ok_or_else(|| no_valid_query(query.pids(), gallery.pids()))
-    };
-    let of_rule = |&rule| units.iter().map(move |&unit| (rule, unit));
-    rules.iter().flat_map(of_rule).map(|(rule, unit)| report(rule, unit)).collect()
+    let scored = score_grid(query, gallery, (units, rules), metric, 0..query.len())?;
+    scored.into_iter().map(|scores| scores.report(query, gallery)).collect()
 }
 
 /// Evaluates as the reference's camera-aware centroid mode means to, or does; see [`Preset`].
@@ -101,10 +82,7 @@ pub fn evaluate_preset(
     preset: Preset,
     metric: &Metric,
 ) -> Result<Report, Error> {
-    query.check_dimensions(gallery)?;
-    let (scores, units) = preset::score(query, gallery, preset, metric);
-    let report = Report::new(Unit::Centroid, CameraRule::Market, Some(preset), scores, units);
-    report.ok_or_else(|| no_valid_query(query.pids(), gallery.pids()))
+    score_preset(query, gallery, preset, metric, 0..query.len())?.report(query, gallery)
 }
 
 fn junk(set: &Embeddings) -> usize {

@@ -17,6 +17,7 @@
 //! | [`doctor::examine`], [`doctor::Findings`] | what is wrong with a gallery |
 //! | [`verify()`], [`Roc`] | how well the distance tells pairs of one identity from pairs of two |
 //! | [`intervals()`], [`compare_paired()`] | what other queries might have made of an evaluation, and of the difference of two |
+//! | [`principal_plane()`] | vectors on a plane, to look at |
 //! | [`open_set()`], [`calibrate()`], [`Calibration`] | searches for identities that the gallery lacks: how often they are noticed, and from which distance on |
 //!
 //! # The flow
@@ -105,6 +106,8 @@ mod per_query;
 mod calibration;
 mod open_set;
 
+mod projection;
+
 mod error;
 
 pub use atomic_file::write_atomically;
@@ -116,19 +119,21 @@ pub use calibration::{
     Calibration, CalibrationTargets, Confidence, IdentificationThreshold, Verdict,
     VerificationThreshold, calibrate,
 };
-pub use centroid::{CentroidOf, ClassSums, centroids};
+pub use centroid::{CentroidOf, CentroidsInParts, ClassSums, centroids};
 pub use distance::Distance;
-pub use embedding_file::{FileFault, NpyValues, write_npy};
+pub use embedding_file::{Concatenated, FileFault, NpyValues, concatenate, write_npy};
 pub use embeddings::Embeddings;
 pub use error::{Error, NoValidQuery};
 pub use evaluate::{
-    Labels, Report, SHOWN_RANKS, evaluate, evaluate_distances, evaluate_grid, evaluate_preset,
+    BlockScores, Labels, Report, SHOWN_RANKS, evaluate, evaluate_distances, evaluate_grid,
+    evaluate_preset, score_grid, score_preset,
 };
 pub use ids::{CamId, Pid, pids_from_names};
 pub use open_set::{
     IdentificationPoint, OPEN_SET_RATES, OpenSet, OpenSetRate, UnknownBy, Unknowns, open_set,
 };
 pub use per_query::{Figure, PerQuery, QueryResult};
+pub use projection::{Projection, principal_plane};
 pub use protocol::{CameraRule, Metric, Preset, Unit};
 pub use rerank::{Expansion, KReciprocal};
 pub use roc::{AtRate, Roc, RocPoint};

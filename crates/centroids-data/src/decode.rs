@@ -7,8 +7,7 @@
 
 mod completeness;
 
-use std::fs::File;
-use std::io::{Cursor, Read as _};
+use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
@@ -17,6 +16,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::error::Error;
+use crate::image_bytes::{Files, ImageBytes};
 use crate::rgb_image::RgbImage;
 
 /// The usual limit: 100 megapixels, 300 MB once decoded.
@@ -35,8 +35,8 @@ const KEPT_BYTES: usize = 64 << 20;
 /// corrupt, or announces more than `max_pixels` pixels (found before anything is allocated for
 /// them).
 pub fn decode_file(path: &Path, max_pixels: u64) -> Result<RgbImage, Error> {
-    let mut decoder = FileDecoder::default();
-    decoder.decode(path, max_pixels)?;
+    let mut decoder = ImageDecoder::default();
+    decoder.decode(path, &Files, max_pixels)?;
     Ok(decoder.image)
 }
 
@@ -50,23 +50,27 @@ pub fn decode_bytes(bytes: &[u8], name: &str, max_pixels: u64) -> Result<RgbImag
     Ok(image)
 }
 
-/// [`decode_file`] for many files: file and pixels go to the same memory each time.
+/// [`decode_file`] for many images from any source: bytes and pixels go to the same memory each time.
 #[derive(Debug, Default)]
-pub(crate) struct FileDecoder {
+pub(crate) struct ImageDecoder {
     bytes: Vec<u8>,
     image: RgbImage,
 }
 
-impl FileDecoder {
+impl ImageDecoder {
     /// # Errors
     /// As [`decode_file`].
-    pub(crate) fn decode(&mut self, path: &Path, max_pixels: u64) -> Result<&RgbImage, Error> {
+    pub(crate) fn decode(
+        &mut self,
+        path: &Path,
+        source: &dyn ImageBytes,
+        max_pixels: u64,
+    ) -> Result<&RgbImage, Error> {
         for buffer in [&mut self.bytes, &mut self.image.pixels] {
             buffer.clear();
             buffer.shrink_to(KEPT_BYTES);
         }
-        let read = File::open(path).and_then(|mut file| file.read_to_end(&mut self.bytes));
-        read.map_err(|source| Error::io(path, source))?;
+        source.read(path, &mut self.bytes)?;
         let limit = PixelLimit { name: &path.display().to_string(), max_pixels };
         decode_into(&self.bytes, &limit, &mut self.image)?;
         Ok(&self.image)

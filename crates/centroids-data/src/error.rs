@@ -41,6 +41,15 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// An object store failed or did not answer, after all repetitions: not the image's fault.
+    #[error("`{url}`: {reason}: check the store and its keys, then run again")]
+    Unreachable {
+        /// The object.
+        url: String,
+        /// What the store says.
+        reason: String,
+    },
+
     /// The root does not look like any layout.
     #[error("`{}` looks like no known layout: {wanted}", .path.display())]
     UnknownLayout {

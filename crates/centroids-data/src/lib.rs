@@ -21,6 +21,8 @@
 //! - [`load_all`] and [`Dataset::join`] train on several at once.
 //! - [`PkSampler`] draws epochs of batches with P identities and K images each ([`Draw`]);
 //!   [`LabelMap`] numbers the identities.
+//! - [`ImageBytes`] is where the bytes of images come from: [`Files`], or [`ImageSources`], which knows
+//!   members of tar archives ([`read_archive`]) and URLs ([`read_url_list`]) as well.
 //! - [`decode_file`] reads a picture strictly, [`transform`] makes the network's input from it.
 //! - [`train_batches`] and [`embed_batches`] do both on threads that work ahead; what they deliver
 //!   depends on the seed only.
@@ -44,7 +46,7 @@
 //! let dataset = DatasetSource::new(Layout::detect(&dir)?, &dir).load()?;
 //! assert_eq!(dataset.table()[0].identities, 4);
 //!
-//! let paths = dataset.query.iter().map(|record| record.path.clone()).collect();
+//! let paths: Vec<_> = dataset.query.iter().map(|record| record.path.clone()).collect();
 //! let transform = EvalTransform(InputSpec { size: [64, 64], ..InputSpec::default() });
 //! for item in embed_batches(paths, 8, transform, 2, centroids_data::DEFAULT_MAX_PIXELS) {
 //!     assert!(item.failures.is_empty());
@@ -57,6 +59,7 @@
 mod error;
 mod record;
 
+mod archive;
 mod dataset;
 mod join;
 mod label_map;
@@ -65,8 +68,11 @@ mod listing;
 mod name_pattern;
 mod oddity;
 mod pid_rule;
+mod url_list;
 
 mod decode;
+mod image_bytes;
+mod image_sources;
 mod rank_picture;
 mod rgb_image;
 mod thumbnail;
@@ -83,10 +89,13 @@ pub mod prepare;
 
 pub mod synth;
 
+pub use archive::{ArchivedImages, read_archive};
 pub use batch::{EmbedBatch, TrainBatch};
 pub use dataset::{Dataset, Split, SplitSummary};
 pub use decode::{DEFAULT_MAX_PIXELS, decode_bytes, decode_file};
 pub use error::Error;
+pub use image_bytes::{Files, ImageBytes, ImageList, MAX_IMAGE_BYTES};
+pub use image_sources::ImageSources;
 pub use join::load_all;
 pub use label_map::LabelMap;
 pub use layout::{DEFAULT_HOLDOUT, DatasetSource, Layout};
@@ -100,5 +109,6 @@ pub use rank_picture::{RankHit, RankPainter, RankRow, encode_png, write_png, wri
 pub use record::ImageRecord;
 pub use rgb_image::RgbImage;
 pub use sampler::{Draw, PkOptions, PkSampler};
-pub use thumbnail::thumbnail;
+pub use thumbnail::{shrink, thumbnail};
 pub use transform::{Augmentation, EvalTransform, InputSpec, Resizer, TrainTransform};
+pub use url_list::{read_url_list, scheme};

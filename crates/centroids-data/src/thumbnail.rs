@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::decode::{DEFAULT_MAX_PIXELS, decode_file};
 use crate::error::Error;
 use crate::prepare::picture::{thumbnail_size, to_jpeg};
+use crate::rgb_image::RgbImage;
 use crate::transform::resize::resize;
 
 /// The bytes of a JPEG file that shows a picture, shrunk to fit into a square of `side` pixels (at
@@ -13,11 +14,15 @@ use crate::transform::resize::resize;
 /// # Errors
 /// As [`decode_file`].
 pub fn thumbnail(path: &Path, side: u32) -> Result<Vec<u8>, Error> {
-    let picture = decode_file(path, DEFAULT_MAX_PIXELS)?;
-    let [width, height] =
-        thumbnail_size([picture.width as u32, picture.height as u32], [side.max(1); 2]);
-    let small = resize(&picture, [height as usize, width as usize]);
+    let small = shrink(&decode_file(path, DEFAULT_MAX_PIXELS)?, side);
     to_jpeg(&small).map_err(|problem| Error::decode(&path.display().to_string(), problem))
+}
+
+/// The picture, shrunk to fit into a square of `side` pixels (at least 1); a smaller one as it is.
+pub fn shrink(picture: &RgbImage, side: u32) -> RgbImage {
+    let size = [picture.width as u32, picture.height as u32];
+    let [width, height] = thumbnail_size(size, [side.max(1); 2]);
+    resize(picture, [height as usize, width as usize])
 }
 
 #[cfg(test)]

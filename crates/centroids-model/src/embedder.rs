@@ -1,11 +1,9 @@
 //! Images → embeddings with trained weights.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use centroids_data::{EvalTransform, InputSpec, embed_batches};
+use centroids_data::{EvalTransform, ImageList, InputSpec, embed_batches};
 
 use crate::checkpoint::{Checkpoint, IMAGE_SIDES};
 use crate::reid_model::{ModelSpec, ReidModel};
@@ -136,12 +134,12 @@ impl Embedder {
         self.model.embed(images).into_data().iter::<f32>().collect() // [n, dim]
     }
 
-    /// Embeds image files. Unreadable ones are reported in the result and left out; `progress`
+    /// Embeds images. Unreadable ones are reported in the result and left out; `progress`
     /// is called with the number of images gone through, and may break off; what is done by then is
     /// the result.
     pub fn embed(
         &self,
-        paths: Arc<[PathBuf]>,
+        images: impl Into<ImageList>,
         options: EmbedOptions,
         progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Embedded {
@@ -149,7 +147,7 @@ impl Embedder {
             Embedded { dim: self.dim(), rows: vec![], values: vec![], failures: vec![] };
         let transform = EvalTransform(self.input);
         let EmbedOptions { batch_size, workers, max_pixels } = options;
-        for item in embed_batches(paths, batch_size, transform, workers, max_pixels) {
+        for item in embed_batches(images, batch_size, transform, workers, max_pixels) {
             embedded.failures.extend(item.failures);
             if !item.batch.rows.is_empty() {
                 embedded.values.extend(self.embed_batch(item.batch.images, item.batch.shape));

@@ -16,6 +16,7 @@ mod checkpoint;
 mod device;
 mod embedder;
 mod error;
+mod explain;
 mod head;
 
 pub mod kernels;
@@ -40,6 +41,7 @@ pub use checkpoint::{Checkpoint, IMAGE_SIDES, Position};
 pub use device::{COMPILED_GPUS, parse_device};
 pub use embedder::{EmbedOptions, Embedded, Embedder};
 pub use error::Error;
+pub use explain::LocatedEmbedding;
 pub use head::Head;
 pub use memory::keep_freed_memory;
 pub use optimizer::{Optimizer, OptimizerConfig};

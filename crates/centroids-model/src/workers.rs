@@ -37,6 +37,29 @@ pub trait Workers {
         values.iter_mut().for_each(|value| *value *= share);
     }
 
+    /// The `own` bytes of every process, however many it has, in the order of their ranks.
+    fn gather_bytes(&self, own: &[u8]) -> Vec<Vec<u8>> {
+        // Bits travel as they are, whatever number they would be.
+        let bits = |value: f32| value.to_bits();
+        let lengths = self.gather(&[f32::from_bits(own.len() as u32)]);
+        let lengths: Vec<usize> = lengths.into_iter().map(|length| bits(length) as usize).collect();
+        let words = lengths.iter().max().map_or(0, |most| most.div_ceil(4)).max(1);
+        let mut padded = own.to_vec();
+        padded.resize(4 * words, 0);
+        let padded: Vec<f32> = padded
+            .as_chunks()
+            .0
+            .iter()
+            .map(|word| f32::from_bits(u32::from_le_bytes(*word)))
+            .collect();
+        let all = self.gather(&padded);
+        let of_rank = |(words, length): (&[f32], usize)| {
+            let bytes = words.iter().flat_map(|&word| bits(word).to_le_bytes());
+            bytes.take(length).collect()
+        };
+        all.chunks_exact(words).zip(lengths).map(of_rank).collect()
+    }
+
     /// Whether any process says so.
     fn any(&self, said: bool) -> bool {
         let mut count = [f32::from(u8::from(said))];
@@ -146,5 +169,21 @@ pub(crate) mod testing {
             let threads: Vec<_> = (0..size).map(thread).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_any_length_are_gathered_in_order() {
+        let of = |rank: usize| (0..rank * 3).map(|byte| (255 - byte) as u8).collect::<Vec<_>>();
+        let everywhere = testing::together(4, |workers| workers.gather_bytes(&of(workers.rank())));
+        for all in everywhere {
+            assert_eq!(all, [of(0), of(1), of(2), of(3)]);
+        }
+        assert_eq!(alone().gather_bytes(b"abcde"), [b"abcde"]);
+        assert_eq!(alone().gather_bytes(b""), [b""]);
     }
 }

@@ -149,7 +149,7 @@ fn measure(path: &Path, images: &Embeddings, unit: Unit) -> Result<Value, Box<dy
         "unit": unit, "sub_centroids": sub_centroids, "classes": stats.classes,
         "images": stats.members, "rows": rows,
         "one_ms": median(&gallery, &one, &options)?,
-        "hundred_ms": median(&gallery, &vec![&batch[..]; REPEATS / 5], &options)?,
+        "hundred_ms": median(&gallery, &[&batch[..]; REPEATS / 5], &options)?,
         "memory_bytes": rows * images.dim() as i64 * 4, "file_bytes": bytes,
     }))
 }

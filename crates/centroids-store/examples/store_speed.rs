@@ -4,10 +4,10 @@
 //! cargo run --release --example store_speed -- --classes 100000 --dim 2048
 //! ```
 //!
-//! One JSON object, times in milliseconds, medians. Every class has two images from two cameras, so
-//! that leaving a camera out replaces every centroid. `--dump DIR` writes the centroids and queries
-//! (`f32`, row-major) for another program to search. Figures compare with each other only when
-//! nothing else runs on the machine.
+//! One JSON object, times in milliseconds, medians. Every class has `--images` images (2) from two
+//! cameras, so that leaving a camera out replaces every centroid. The gallery is made at `--file` if it
+//! is not there. `--dump DIR` writes the centroids and queries (`f32`, row-major) for another program to
+//! search. Figures compare with each other only when nothing else runs on the machine.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
@@ -34,6 +34,8 @@ const UPDATES: usize = 200;
 struct Arguments {
     classes: usize,
     dim: usize,
+    /// Of each class.
+    images: usize,
     /// Where the gallery is, or is made.
     file: PathBuf,
     dump: Option<PathBuf>,
@@ -59,6 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let gallery = open(&arguments.file, Precision::F32)?;
     report.insert("updates_per_second".to_owned(), updates(&gallery, arguments.dim)?);
+    report.insert("stats".to_owned(), serde_json::to_value(gallery.stats()?)?);
     println!("{}", Value::Object(report));
     Ok(())
 }
@@ -131,17 +134,17 @@ fn open(file: &Path, rows: Precision) -> Result<EmbeddedGallery, Box<dyn Error>>
     Ok(EmbeddedGallery::open(file, OpenOptions { rows, ..OpenOptions::default() })?)
 }
 
-fn fill(Arguments { classes, dim, file, .. }: &Arguments) -> Result<(), Box<dyn Error>> {
+fn fill(Arguments { classes, dim, images, file, .. }: &Arguments) -> Result<(), Box<dyn Error>> {
     let gallery = EmbeddedGallery::create(file, &Settings::new(*dim))?;
     let pids: Vec<usize> = (0..*classes).collect();
     for pids in pids.chunks(500) {
-        let image = |pid: usize, camera: usize| {
-            let vector = Numbers((2 * pid + camera) as u64 * 7919).vector(*dim);
-            let camid = Some(CamId(camera as u32));
-            NewMember::new(format!("{pid}-{camera}"), Pid(pid as i64), camid, vector)
+        let image = |pid: usize, image: usize| {
+            let vector = Numbers((images * pid + image) as u64 * 7919).vector(*dim);
+            let camid = Some(CamId((image % 2) as u32));
+            NewMember::new(format!("{pid}-{image}"), Pid(pid as i64), camid, vector)
         };
-        let members: Vec<NewMember> =
-            pids.iter().flat_map(|&pid| [image(pid, 0), image(pid, 1)]).collect();
+        let of_class = |&pid: &usize| (0..*images).map(move |number| image(pid, number));
+        let members: Vec<NewMember> = pids.iter().flat_map(of_class).collect();
         gallery.add(&members, AddOptions::default())?;
     }
     Ok(())
@@ -166,21 +169,26 @@ fn dump(
 }
 
 fn arguments() -> Result<Arguments, Box<dyn Error>> {
-    let (mut classes, mut dim, mut file, mut dump) = (100_000, 2048, None, None);
+    let (mut classes, mut dim, mut images, mut file, mut dump) = (100_000, 2048, 2, None, None);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().ok_or_else(|| format!("{word} wants a value"))?;
         match word.as_str() {
             "--classes" => classes = value.parse()?,
             "--dim" => dim = value.parse()?,
+            "--images" => images = value.parse()?,
             "--file" => file = Some(value.into()),
             "--dump" => dump = Some(value.into()),
-            _ => return Err(format!("unknown {word}: --classes, --dim, --file, --dump").into()),
+            _ => {
+                return Err(
+                    format!("unknown {word}: --classes, --dim, --images, --file, --dump").into()
+                );
+            }
         }
     }
-    let name = format!("centroids-{classes}x{dim}.gallery");
+    let name = format!("centroids-{classes}x{dim}x{images}.gallery");
     let file = file.unwrap_or_else(|| std::env::temp_dir().join(name));
-    Ok(Arguments { classes, dim, file, dump })
+    Ok(Arguments { classes, dim, images, file, dump })
 }
 
 struct Numbers(u64);

@@ -145,6 +145,45 @@ pub enum Error {
         message: String,
     },
 
+    /// Built without Milvus.
+    #[error("{location}: this build knows no Milvus; build it with `--features milvus`")]
+    NoMilvus {
+        /// The address.
+        location: String,
+    },
+
+    /// No address of a gallery.
+    #[error("{location}: {reason}; give milvus://host:port/name")]
+    Address {
+        /// What was given.
+        location: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// No server answers, or not any more.
+    #[error(
+        "{location}: no Milvus server answers at {server} ({message}); start it or correct the \
+         address, then repeat this: nothing is done twice"
+    )]
+    Unreachable {
+        /// The address.
+        location: String,
+        /// Host and port.
+        server: String,
+        /// What the connection says.
+        message: String,
+    },
+
+    /// The server refuses.
+    #[error("{location}: {message}")]
+    Remote {
+        /// The address.
+        location: String,
+        /// Its words.
+        message: String,
+    },
+
     /// An impossible setting of a new gallery.
     #[error("{key}: {reason}")]
     Setting {

@@ -1,10 +1,14 @@
 //! The trait behind which an engine keeps a gallery.
 
-use centroids_core::Pid;
+use std::collections::BTreeMap;
+
+use centroids_core::{Embeddings, Pid};
 use serde::Serialize;
 
+use crate::approximation::Approximation;
 use crate::error::Error;
 use crate::member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
+use crate::part::{Contribution, Part};
 use crate::question::{Answer, SearchOptions};
 use crate::settings::Settings;
 
@@ -18,6 +22,9 @@ use crate::settings::Settings;
 pub trait Gallery: Send + Sync {
     /// What was fixed when the gallery was made.
     fn settings(&self) -> &Settings;
+
+    /// Where it is, as it was typed: a path or an address.
+    fn location(&self) -> String;
 
     /// Adds members; what is there already stays as it is and is reported. In the order given, the
     /// batch itself included: a second copy within it is already there.
@@ -77,6 +84,15 @@ pub trait Gallery: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Member>, Error>;
 
+    /// The mean of an identity's images that count, `[dim]`, which searches compare with; `None` if
+    /// there is none. This is its definition; an engine that keeps sums answers from them.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn centroid(&self, pid: Pid) -> Result<Option<Vec<f64>>, Error> {
+        mean_of_members(self, pid)
+    }
+
     /// The class a reference means here, if there is one.
     ///
     /// # Errors
@@ -95,6 +111,11 @@ pub trait Gallery: Send + Sync {
     /// [`Error::Dimension`], [`Error::NotFinite`], and of [`SearchOptions::check`].
     fn search(&self, queries: &[&[f32]], options: &SearchOptions) -> Result<Vec<Answer>, Error>;
 
+    /// How the last search was approximate; `None` if it was exact.
+    fn approximation(&self) -> Option<Approximation> {
+        None
+    }
+
     /// Counts.
     ///
     /// # Errors
@@ -106,6 +127,69 @@ pub trait Gallery: Send + Sync {
     /// # Errors
     /// Of the engine. What is wrong with the gallery is in the result.
     fn verify(&self, repair: bool) -> Result<Verification, Error>;
+
+    /// Does now what the first search would otherwise wait for.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn warm(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Gives the space of what was removed back, where the engine does not do so by itself.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn compact(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The members that count, ascending by id, with everything an embedding file can hold: times,
+    /// weights, hashes, attributes and what is quarantined are not in it.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn to_embeddings(&self) -> Result<Embeddings, Error> {
+        let (mut values, mut pids, mut cameras, mut keys) = (vec![], vec![], vec![], vec![]);
+        let (mut names, mut after) = (BTreeMap::new(), None);
+        loop {
+            let page = self.members(None, after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            for member in page.into_iter().filter(|member| !member.quarantined) {
+                values.extend(member.embedding);
+                pids.push(member.pid);
+                cameras.push(member.camid);
+                keys.push(member.key);
+                names.extend(member.name.map(|name| (member.pid, name)));
+            }
+        }
+        let settings = self.settings();
+        Ok(Embeddings::new(settings.dim, values, pids, cameras, keys)?
+            .with_model(settings.model.clone())
+            .with_model_path(settings.model_path.clone())
+            .with_pid_names(names))
+    }
+}
+
+/// Members of a page where all of them are gone through.
+const PAGE: usize = 4096;
+
+fn mean_of_members(gallery: &(impl Gallery + ?Sized), pid: Pid) -> Result<Option<Vec<f64>>, Error> {
+    let settings = gallery.settings();
+    let (mut part, mut after) = (Part::empty(settings.dim), None);
+    loop {
+        let members = gallery.members(Some(pid), after, PAGE)?;
+        let Some(last) = members.last() else {
+            return Ok((part.members > 0).then(|| part.mean()));
+        };
+        after = Some(last.id);
+        for member in members.into_iter().filter(|member| !member.quarantined) {
+            let about = (member.key.as_str(), member.time);
+            let image = Contribution::new(settings, member.embedding, member.weight, about)?;
+            part.count(&image, 1);
+        }
+    }
 }
 
 /// How [`Gallery::add`] treats what it meets.
@@ -198,5 +282,34 @@ impl Verification {
     /// Whether nothing is wrong, or nothing any more.
     pub fn sound(&self) -> bool {
         self.problems.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EmbeddedGallery;
+
+    #[test]
+    fn a_centroid_of_sums_is_the_mean_of_the_members_that_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { half_life: Some(10.0), ..Settings::new(2) };
+        let gallery = EmbeddedGallery::create(&folder.path().join("a.gallery"), &settings).unwrap();
+        let member = |key, time, vector: [f32; 2]| NewMember {
+            time: Some(time),
+            ..NewMember::new(key, Pid(1), None, vector.to_vec())
+        };
+        // The second counts twice, being a half-life younger; the third is taken out.
+        let members = [
+            member("a", 0.0, [3.0, 0.0]),
+            member("b", 10.0, [0.0, 6.0]),
+            member("c", 0.0, [9.0; 2]),
+        ];
+        gallery.add(&members, AddOptions::default()).unwrap();
+        gallery.quarantine(&Selection::Keys(vec!["c".to_owned()]), true).unwrap();
+        assert_eq!(mean_of_members(&gallery, Pid(1)).unwrap(), Some(vec![1.0, 4.0]));
+        assert_eq!(gallery.centroid(Pid(1)).unwrap(), Some(vec![1.0, 4.0]));
+        assert_eq!(gallery.centroid(Pid(2)).unwrap(), None);
+        assert_eq!(mean_of_members(&gallery, Pid(2)).unwrap(), None);
     }
 }

@@ -7,6 +7,8 @@
 //! | --- | --- |
 //! | [`Gallery`] | members, class sums and search behind one trait, whatever engine keeps them |
 //! | [`EmbeddedGallery`] | the engine for one machine: one SQLite file, search in memory |
+//! | `MilvusGallery` | the engine for what is larger: a Milvus server (feature `milvus`) |
+//! | [`open_gallery`], [`create_gallery`] | the engine that a location names |
 //! | [`Settings`] | what is fixed when a gallery is made: dimensions, model, metric, precision |
 //! | [`NewMember`], [`Member`] | an image in the gallery: embedding, identity, camera, time, weight |
 //! | [`Selection`], [`Filter`] | which members are meant, and which may count |
@@ -63,6 +65,10 @@ mod question;
 
 mod precision;
 
+mod part;
+
+mod encoded;
+
 mod scan;
 
 mod subdivision;
@@ -77,6 +83,11 @@ mod graph;
 
 mod embedded;
 
+#[cfg(feature = "milvus")]
+mod milvus;
+
+mod location;
+
 #[cfg(feature = "parquet")]
 mod parquet_file;
 #[cfg(not(feature = "parquet"))]
@@ -89,7 +100,10 @@ pub use error::Error;
 pub use gallery::{
     AddOptions, ClassInfo, Gallery, Known, OnConflict, Selection, Stats, Verification,
 };
+pub use location::{create_gallery, open_gallery};
 pub use member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
+#[cfg(feature = "milvus")]
+pub use milvus::MilvusGallery;
 pub use parquet_file::{ParquetMember, ParquetMembers, write_parquet};
 pub use precision::Precision;
 pub use question::{Answer, Example, Filter, Hit, SearchOptions};

@@ -19,7 +19,7 @@ impl ContentHash {
     }
 
     /// Reads what is displayed: 64 hexadecimal digits.
-    #[cfg(any(feature = "parquet", test))]
+    #[cfg(any(feature = "milvus", feature = "parquet", test))]
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         if text.len() != 64 || !text.is_ascii() {

@@ -9,6 +9,7 @@
 mod config;
 mod error;
 mod files;
+mod object_store;
 pub mod pipeline;
 pub mod processes;
 mod run_dir;

@@ -1,5 +1,6 @@
 //! `centroids demo`
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,7 +9,8 @@ use serde::{Deserialize, Serialize};
 /// Make a catalogue, train on it, evaluate, and show what searches find
 ///
 /// Everything lies in one folder afterwards: `catalogue` (the pictures), `run` (the model),
-/// `gallery.safetensors`, `search.png` (three searches as pictures), `demo.json` (the options).
+/// `gallery.safetensors`, `search.png` (three searches as pictures), `demo.json` (the options), and
+/// with --serve `demo.gallery`, which the service searches.
 ///
 /// An interrupted demo goes on when it is started again. A folder that holds anything else is left
 /// alone.
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 /// Examples:
 ///   centroids demo
 ///   centroids demo --dir /tmp/demo --epochs 12 --seed 1
+///   centroids demo --serve
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct DemoArgs {
@@ -24,6 +27,11 @@ pub(crate) struct DemoArgs {
     pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) options: DemoOptions,
+    /// Then serve the catalogue's products as `centroids serve` does, with a page to drop pictures on
+    /// [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1,
+        default_missing_value = "127.0.0.1:8080")]
+    pub(crate) serve: Option<SocketAddr>,
     /// Device: cpu, or cuda:N, rocm:N, vulkan:N, metal:N where compiled in.
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,

@@ -15,11 +15,14 @@ use crate::values;
 /// each change; what a command reports as done survives a crash. Several processes may read and
 /// write one gallery. `centroids search --store` searches it.
 ///
+/// Where one machine is too small, give milvus://host:port/name instead of a file.
+///
 /// Examples:
 ///   centroids index create shop.gallery --model runs/shop
 ///   centroids index add shop.gallery products/
 ///   centroids index list shop.gallery
 ///   centroids search --store shop.gallery --image photo.jpg
+///   centroids index info milvus://localhost:19530/shop
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct IndexArgs {

@@ -12,7 +12,9 @@ mod gallery;
 mod index;
 mod prepare;
 mod refine;
+mod report;
 mod search;
+mod serve;
 mod shared;
 mod statistics;
 mod train;
@@ -39,7 +41,9 @@ pub(crate) use prepare::{
     DeepfashionArgs, JpgArgs, PrepareArgs, PrepareCommand, SizeArgs, Street2shopArgs, WorkArgs,
 };
 pub(crate) use refine::RefineArgs;
+pub(crate) use report::ReportArgs;
 pub(crate) use search::SearchArgs;
+pub(crate) use serve::{LimitArgs, ServeArgs, ServiceArgs};
 pub(crate) use shared::{Global, LayoutArgs, MetricArgs};
 pub(crate) use statistics::{StatisticsArgs, UnknownArgs};
 pub(crate) use train::TrainArgs;
@@ -65,10 +69,12 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Train(TrainArgs),
-    Embed(EmbedArgs),
+    Embed(Box<EmbedArgs>),
     Index(IndexArgs),
     Search(SearchArgs),
+    Serve(ServeArgs),
     Evaluate(Box<EvaluateArgs>),
+    Report(ReportArgs),
     Gallery(GalleryArgs),
     Calibrate(CalibrateArgs),
     Data(DataArgs),

@@ -40,7 +40,7 @@ pub(crate) struct SearchArgs {
         required_unless_present = "store"
     )]
     pub(crate) gallery: Option<PathBuf>,
-    /// Gallery of `centroids index` to search in instead.
+    /// Gallery of `centroids index` to search in instead: a file, or milvus://host:port/name.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["gallery", "out"])]
     pub(crate) store: Option<PathBuf>,
     /// Pictures to look for: files, folders, lists (.txt, a path per line).

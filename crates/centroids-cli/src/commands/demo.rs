@@ -12,18 +12,21 @@ use centroids::data::synth::SynthConfig;
 use centroids::data::{Layout, RankHit, RankRow, Split, write_rank_sheet};
 use centroids::model::{alone, parse_device};
 use centroids::pipeline::{
-    Outcome, SearchOptions, SearchResult, open_model, search_images, untrained,
+    Addition, Images, Outcome, SearchOptions, SearchResult, add_images, gallery_settings,
+    open_model, search_images, untrained,
 };
+use centroids::store::create_gallery;
 use centroids::{Experiment, RunDir};
 use serde_json::json;
 
 use super::embed::embed_split;
 use super::evaluate::{report_table, show_reports};
-use super::{data::draw, search};
-use crate::cli::{DemoArgs, DemoOptions};
+use super::{data::draw, index, search};
+use crate::cli::{DemoArgs, DemoOptions, ServiceArgs};
 use crate::interrupt::{INTERRUPTED, stop_flag};
 use crate::output::{Output, text};
-use crate::progress::Training;
+use crate::progress::{Counter, Training};
+use crate::serve;
 
 /// Queries that are shown, and hits of each.
 const SHOWN_QUERIES: usize = 3;
@@ -87,6 +90,17 @@ pub(crate) fn run(arguments: DemoArgs, output: &Output) -> anyhow::Result<ExitCo
         "untrained": before, "trained": after, "picture": text(&picture), "model": text(&run.best()),
         "seconds": start.elapsed().as_secs_f64(),
     }));
+    if let Some(listen) = arguments.serve {
+        let store = fill_gallery(&experiment, &run, &arguments.dir, output)?;
+        let source = serve::Source {
+            store,
+            model: Some(run.path().to_owned()),
+            calibration: None,
+            device: arguments.device,
+        };
+        output.line("\n5. The service: drop a picture of catalogue/query on its page");
+        serve::run(source, &ServiceArgs::at(listen), output)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -210,6 +224,35 @@ fn search_and_show(
     let picture = dir.join("search.png");
     write_rank_sheet(&rows, TILE, &picture)?;
     Ok(picture)
+}
+
+/// A durable gallery of the products that were never trained on.
+fn fill_gallery(
+    experiment: &Experiment,
+    run: &RunDir,
+    dir: &Path,
+    output: &Output,
+) -> anyhow::Result<PathBuf> {
+    let file = dir.join("demo.gallery");
+    let model = open_model(run.path(), &parse_device(&experiment.device)?)?;
+    let gallery = if file.exists() {
+        index::open(&file)?
+    } else {
+        create_gallery(&file, &gallery_settings(&model)?)?
+    };
+    let dataset = experiment.source()?.load()?;
+    let mut records = dataset.split(Split::Gallery).to_vec();
+    for record in &mut records {
+        record.path = std::path::absolute(&record.path)?;
+    }
+    let images = Images { records, pid_names: dataset.pid_names, ..Images::default() };
+    let mut counter = Counter::new(output, "adding", images.records.len());
+    let added = add_images(&*gallery, &model, &images, &Addition::default(), &mut |done| {
+        let _ = counter.at(done);
+    });
+    counter.finish();
+    added?;
+    Ok(file)
 }
 
 fn rank_row(result: &SearchResult, gallery: &Embeddings, pid: centroids::core::Pid) -> RankRow {

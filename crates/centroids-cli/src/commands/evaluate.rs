@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use centroids::Experiment;
 use centroids::core::{CameraRule, Embeddings, Preset, Report, Unit};
 use centroids::data::{DatasetSource, Layout, Split, load_all};
-use centroids::model::parse_device;
+use centroids::model::{Workers, parse_device};
 use centroids::pipeline::{
     EvaluationPage, Question, RankPictureOptions, UnitCost, Unreadable, evaluate_all,
-    evaluate_refined, open_model, picture_rankings, unit_costs, verify_all, write_evaluation_page,
-    write_rank_pictures,
+    evaluate_refined, evaluate_together, open_model, picture_rankings, unit_costs, verify_all,
+    write_evaluation_page, write_rank_pictures,
 };
 use comfy_table::Table;
 use serde_json::{Value, json};
@@ -22,14 +22,33 @@ use super::statistics::{Evaluated, Statistics};
 use crate::cli::{EvaluateArgs, LayoutArgs};
 use crate::out_path::check_out;
 use crate::output::{Output, table, text};
+use crate::processes::together;
 use crate::values::OneOrAll;
 
 /// Height of the pictures of a report page.
 const PAGE_PICTURE: usize = 128;
 
 pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<ExitCode> {
+    let command = "evaluate --query … --gallery …";
+    together(command, output, |workers, output| evaluate(arguments, &**workers, output))
+}
+
+/// Evaluates, the queries shared among the processes; the first does all the rest.
+fn evaluate(
+    arguments: EvaluateArgs,
+    workers: &dyn Workers,
+    output: &Output,
+) -> anyhow::Result<ExitCode> {
     if let Some(report) = &arguments.report {
         check_out(report, &["html"])?;
+    }
+    if workers.size() > 1 {
+        ensure!(
+            arguments.run.is_none(),
+            "several processes evaluate files: embed --run's sets first"
+        );
+        let plain = arguments.refine.refinement().is_none();
+        ensure!(plain, "re-ranking and expansion look at the whole set: evaluate in one process");
     }
     let statistics = Statistics::new(&arguments.statistics)?;
     let (query, gallery, experiment) = inputs(&arguments, output)?;
@@ -39,7 +58,13 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     ranks.sort_unstable();
     ranks.dedup();
     let refinement = arguments.refine.refinement();
-    let reports = evaluate_refined(&query, &gallery, &questions, &metric, &refinement)?;
+    let reports = match workers.size() {
+        1 => evaluate_refined(&query, &gallery, &questions, &metric, &refinement)?,
+        _ => evaluate_together(&query, &gallery, &questions, &metric, workers)?,
+    };
+    if !workers.leads() {
+        return Ok(ExitCode::SUCCESS);
+    }
     let with_ranks = |report: Report| report.with_shown_ranks(ranks.clone());
     let reports: Vec<Report> = reports.into_iter().map(with_ranks).collect();
     warn_of_two_models(&query, &gallery, output);
@@ -51,7 +76,6 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     let costs = unit_costs(&query, &gallery, &units(&reports), &metric)?;
     output.table(&["unit", "vectors", "bytes", "s/query"], costs.iter().map(cost_row).collect());
     if let Some(path) = &arguments.report {
-        let [height, width] = experiment.input.size_test;
         let page = EvaluationPage {
             query: &query,
             gallery: &gallery,
@@ -60,7 +84,7 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
             costs: &costs,
             // Where there are no pairs to tell apart, there is no curve.
             verification: &verify_all(&query, &gallery, &questions, &metric).unwrap_or_default(),
-            size: [PAGE_PICTURE, PAGE_PICTURE * width / height],
+            size: page_picture(&experiment),
         };
         warn_of_missing(&write_evaluation_page(path, &page)?, output);
         output.line(format!("report: {}", path.display()));
@@ -78,6 +102,12 @@ pub(crate) fn run(arguments: EvaluateArgs, output: &Output) -> anyhow::Result<Ex
     statistics.add_to(&mut value, &evaluated, output)?;
     output.value(&value);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Height and width of the pictures of a page.
+pub(super) fn page_picture(experiment: &Experiment) -> [usize; 2] {
+    let [height, width] = experiment.input.size_test;
+    [PAGE_PICTURE, PAGE_PICTURE * width / height]
 }
 
 /// Measures the checkpoint at `model.pretrain_path` on the experiment's datasets.
@@ -156,7 +186,7 @@ fn draw(
     Ok(written)
 }
 
-fn warn_of_missing(missing: &[Unreadable], output: &Output) {
+pub(super) fn warn_of_missing(missing: &[Unreadable], output: &Output) {
     if let [first, others @ ..] = missing {
         let count = missing.len();
         output.note(format!("warning: {count} pictures are missing, so grey; {}", first.reason));
@@ -180,7 +210,8 @@ fn inputs(
         }
         (_, _, Some(run)) => {
             let model = open_model(run, &parse_device(&arguments.device)?)?;
-            let dataset = source(arguments, &model.experiment)?.load()?;
+            let dataset = arguments.dataset.as_deref();
+            let dataset = source(dataset, &arguments.layout, &model.experiment)?.load()?;
             let query = embed_split(&model, &dataset, Split::Query, output)?;
             let gallery = embed_split(&model, &dataset, Split::Gallery, output)?;
             Ok((query, gallery, model.experiment))
@@ -198,9 +229,13 @@ fn questions(arguments: &EvaluateArgs, rule: CameraRule) -> Vec<Question> {
     Question::grid(&units, &rules)
 }
 
-fn source(arguments: &EvaluateArgs, experiment: &Experiment) -> anyhow::Result<DatasetSource> {
-    let LayoutArgs { layout, camera_pattern } = &arguments.layout;
-    let mut source = match &arguments.dataset {
+/// The dataset named, or else the experiment's.
+pub(super) fn source(
+    dataset: Option<&Path>,
+    LayoutArgs { layout, camera_pattern }: &LayoutArgs,
+    experiment: &Experiment,
+) -> anyhow::Result<DatasetSource> {
+    let mut source = match dataset {
         None => experiment.source()?,
         Some(root) => {
             let layout = layout.map_or_else(|| Layout::detect(root), Ok)?;

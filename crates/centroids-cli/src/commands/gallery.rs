@@ -64,7 +64,7 @@ fn options(arguments: &DoctorArgs) -> Options {
 }
 
 /// Examines with a bar for each step.
-fn examine(
+pub(super) fn examine(
     gallery: &Embeddings,
     against: Option<&Embeddings>,
     options: &Options,

@@ -96,6 +96,7 @@ pub(super) fn pictures(arguments: &SearchArgs, output: &Output) -> anyhow::Resul
     let mut pictures = Vec::new();
     for input in &arguments.image {
         let images = images_of(input, None, None, None)?;
+        ensure!(images.sources.are_files(), "{}: give pictures, not archives", input.display());
         warn_of_left_out(&images, input, output);
         pictures.extend(images.records.into_iter().map(|record| record.path));
     }

@@ -8,8 +8,8 @@ use centroids::core::{CamId, Embeddings, Unit};
 use centroids::model::parse_device;
 use centroids::pipeline::{check_gallery_model, embed_queries, open_model, read_calibration};
 use centroids::store::{
-    Answer, Approximation, EmbeddedGallery, Filter, Gallery, Hit, OpenOptions, Precision,
-    SearchOptions,
+    Answer, Approximation, Filter, Gallery, Hit, OpenOptions, Precision, SearchOptions,
+    open_gallery,
 };
 use serde_json::{Value, json};
 
@@ -36,9 +36,9 @@ pub(crate) fn run(
     };
     let mut open = OpenOptions { rows, ..OpenOptions::default() };
     open.approximate_above = arguments.approximate.or(open.approximate_above);
-    let gallery = EmbeddedGallery::open(store, open)?;
+    let gallery = open_gallery(store, open)?;
     let options = options(arguments)?;
-    let query = queries(&gallery, arguments, output)?;
+    let query = queries(&*gallery, arguments, output)?;
     let vectors: Vec<&[f32]> = (0..query.len()).map(|row| query.row(row)).collect();
     let answers = gallery.search(&vectors, &options)?;
     for (query, answer) in query.paths().iter().zip(&answers) {
@@ -89,7 +89,7 @@ fn options(arguments: &SearchArgs) -> anyhow::Result<SearchOptions> {
 
 /// What to look for.
 fn queries(
-    gallery: &EmbeddedGallery,
+    gallery: &dyn Gallery,
     arguments: &SearchArgs,
     output: &Output,
 ) -> anyhow::Result<Embeddings> {

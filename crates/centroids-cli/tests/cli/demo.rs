@@ -1,9 +1,12 @@
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::catalogue::{json, succeed};
+use crate::catalogue::{json, pictures, succeed};
+use crate::service::request;
 
 #[test]
 fn runs_and_runs_again() {
@@ -27,4 +30,24 @@ fn runs_and_runs_again() {
     assert!(png(Path::new(again["picture"].as_str().unwrap())));
     assert!(Path::new(again["model"].as_str().unwrap()).is_file());
     assert!(again["seconds"].as_f64().unwrap() > 0.0);
+
+    serves(&dir, &arguments);
+}
+
+/// With `--serve` the products can be searched in the end.
+fn serves(dir: &Path, arguments: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_centroids"));
+    command.args(arguments).args(["--serve", "127.0.0.1:0", "--json", "-q"]);
+    let mut demo = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().skip(1);
+    let said: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let address = said["url"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let query = pictures(&dir.join("catalogue/query")).remove(0);
+    let body = fs::read(query).unwrap();
+    let kind = [("content-type", "image/jpeg")];
+    let found = request(address, "POST", "/v1/search?k=1", &kind, &body).json();
+    let image = found["results"][0]["hits"][0]["example"]["image"].as_str().unwrap().to_owned();
+    assert_eq!(request(address, "GET", &image, &[], b"").status, 200);
+    demo.kill().unwrap();
+    demo.wait().unwrap();
 }

@@ -1,11 +1,12 @@
 use crate::catalogue::{centroids, succeed};
 
 /// Every command, and what its manual must say: an example, or else what it is for.
-const COMMANDS: [(&[&str], &str); 39] = [
+const COMMANDS: [(&[&str], &str); 41] = [
     (&[], "Start with `centroids demo`"),
     (&["train"], "centroids train --resume runs/"),
     (&["embed"], "centroids embed --model runs/"),
     (&["search"], "centroids search --gallery gallery.safetensors"),
+    (&["serve"], "centroids serve --store shop.gallery"),
     (&["index"], "centroids index create shop.gallery"),
     (&["index", "create"], "centroids index create shop.gallery --model runs/"),
     (&["index", "add"], "centroids index add shop.gallery products/"),
@@ -21,6 +22,7 @@ const COMMANDS: [(&[&str], &str); 39] = [
     (&["index", "export"], "centroids index export shop.gallery --out"),
     (&["index", "compact"], "centroids index compact shop.gallery"),
     (&["evaluate"], "centroids evaluate --run runs/"),
+    (&["report"], "centroids report runs/"),
     (&["gallery"], "find what is wrong with it"),
     (&["gallery", "doctor"], "centroids gallery doctor gallery.safetensors"),
     (&["calibrate"], "centroids calibrate --query val_q"),

@@ -8,6 +8,9 @@ mod bench_embed;
 /// `bench train`.
 mod bench_train;
 
+/// `embed --shards`, `--status`, `--merge`; archives and lists of URLs.
+mod bulk;
+
 /// A tiny catalogue and a tiny trained run, made once and shared.
 mod catalogue;
 
@@ -63,6 +66,9 @@ mod refine;
 /// Faults once found by hand, and what beside them must stay as it is.
 mod regressions;
 
+/// `report`.
+mod report;
+
 /// Interrupt, kill, resume.
 mod resume;
 
@@ -71,6 +77,18 @@ mod run_logs;
 
 /// The scripts that stand for those of the NPU port.
 mod scripts;
+
+/// `serve`.
+mod serve;
+
+/// `serve` when clients, disks and processes fail it.
+mod serve_faults;
+
+/// The examples of docs/http-api.md.
+mod http_api;
+
+/// A server and a client.
+mod service;
 
 /// Intervals, comparisons, verification, open sets and calibrated searches.
 mod unknown;

@@ -230,6 +230,35 @@ fn rates_are_those_of_all_processes() {
 }
 
 #[test]
+fn queries_shared_among_processes_give_the_figures_of_one() {
+    let place = Place::new();
+    success(&place.train("run", 1, 4, "").output().unwrap());
+    for split in ["query", "gallery"] {
+        let arguments =
+            format!("embed --model run catalogue --split {split} --out {split}.safetensors");
+        success(&place.command(1, &arguments).output().unwrap());
+    }
+    let files = "evaluate --query query.safetensors --gallery gallery.safetensors --json";
+    let figures = |processes, more: &str| {
+        let output = place.command(processes, &format!("{files} {more}")).output().unwrap();
+        success(&output);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        value["results"].clone()
+    };
+    for question in ["--unit all --cameras all", "--preset paper-as-published"] {
+        let one = figures(1, question);
+        assert!(one[0]["mAP"].as_f64().unwrap() > 0.0, "{one}");
+        for processes in [2, 3] {
+            assert_eq!(figures(processes, question), one, "{processes} processes");
+        }
+    }
+    let output = place.command(2, &format!("{files} --rerank")).output().unwrap();
+    let errors = lines_of_errors(&output);
+    assert!(!output.status.success() && errors.len() == 1, "{errors:?}");
+    assert!(errors[0].contains("in one process"), "{errors:?}");
+}
+
+#[test]
 fn what_all_processes_meet_is_said_once() {
     let place = Place::new();
     let output = place.train("run", 2, 5, "").output().unwrap();

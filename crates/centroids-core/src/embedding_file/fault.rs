@@ -116,6 +116,21 @@ pub enum FileFault {
     )]
     TooMuchText(usize),
 
+    /// One of several files that do not belong together.
+    #[error("its {what} is `{found}`, but `{first}` in files before it: join files of one model")]
+    OtherPart {
+        /// What differs.
+        what: &'static str,
+        /// What this file says.
+        found: String,
+        /// What the others say.
+        first: String,
+    },
+
+    /// No files to join.
+    #[error("there is no file to make it of")]
+    NoParts,
+
     /// Not a NumPy file, or the beginning is destroyed.
     #[error("not a .npy file ({0}): save the array with numpy.save")]
     NotNpy(String),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata};
@@ -54,39 +54,76 @@ pub(super) fn read(path: &Path) -> Result<Embeddings, Failure> {
 }
 
 pub(super) fn write(embeddings: &Embeddings, path: &Path) -> Result<(), Failure> {
-    let header = header(embeddings);
+    let values = |out: &mut dyn Write| numbers::write(out, embeddings.values(), f32::to_le_bytes);
+    write_rows(&Labels::of(embeddings), path, values)
+}
+
+/// Writes a file whose numbers, `[n, dim]` row-major, come from `values`.
+pub(super) fn write_rows(
+    labels: &Labels<'_>,
+    path: &Path,
+    values: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let header = header(labels);
     if header.len() as u64 > MAX_HEADER {
         return Err(FileFault::TooMuchText(header.len()).into());
     }
-    let pids: Vec<i64> = embeddings.pids().iter().map(|pid| pid.0).collect();
-    let camids = embeddings.camids().iter();
+    let pids: Vec<i64> = labels.pids.iter().map(|pid| pid.0).collect();
+    let camids = labels.camids.iter();
     let camids: Vec<i64> = camids.map(|camid| camid.map_or(-1, |camid| camid.0.into())).collect();
     write_atomically(path, |out: &mut dyn Write| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(header.as_bytes())?;
         numbers::write(out, &pids, i64::to_le_bytes)?;
         numbers::write(out, &camids, i64::to_le_bytes)?;
-        numbers::write(out, embeddings.values(), f32::to_le_bytes)
+        values(out)
     })?;
     Ok(())
 }
 
+/// All of a file but its numbers.
+pub(super) struct Labels<'a> {
+    pub(super) dim: usize,
+    pub(super) pids: &'a [Pid],
+    pub(super) camids: &'a [Option<CamId>],
+    pub(super) paths: &'a [String],
+    pub(super) pid_names: &'a BTreeMap<Pid, String>,
+    pub(super) model: &'a str,
+    pub(super) model_path: &'a str,
+    pub(super) normalized: bool,
+}
+
+impl<'a> Labels<'a> {
+    pub(super) fn of(embeddings: &'a Embeddings) -> Self {
+        Self {
+            dim: embeddings.dim(),
+            pids: embeddings.pids(),
+            camids: embeddings.camids(),
+            paths: embeddings.paths(),
+            pid_names: embeddings.pid_names(),
+            model: embeddings.model(),
+            model_path: embeddings.model_path(),
+            normalized: embeddings.normalized(),
+        }
+    }
+}
+
 /// The header in a fixed order (the safetensors crate would order the metadata at random). The
 /// tensors with the larger numbers come first, so that all are aligned.
-fn header(embeddings: &Embeddings) -> String {
+fn header(labels: &Labels<'_>) -> String {
     let mut texts = BTreeMap::from([
         ("format", FORMAT.to_owned()),
-        ("model", embeddings.model().to_owned()),
-        ("normalized", embeddings.normalized().to_string()),
-        ("paths", json!(embeddings.paths()).to_string()),
+        ("model", labels.model.to_owned()),
+        ("normalized", labels.normalized.to_string()),
+        ("paths", json!(labels.paths).to_string()),
     ]);
-    if !embeddings.model_path().is_empty() {
-        texts.insert("model_path", embeddings.model_path().to_owned());
+    if !labels.model_path.is_empty() {
+        texts.insert("model_path", labels.model_path.to_owned());
     }
-    if !embeddings.pid_names().is_empty() {
-        texts.insert("pid_names", json!(embeddings.pid_names()).to_string());
+    if !labels.pid_names.is_empty() {
+        texts.insert("pid_names", json!(labels.pid_names).to_string());
     }
-    let (n, dim) = (embeddings.len(), embeddings.dim());
+    let (n, dim) = (labels.pids.len(), labels.dim);
     let tensor = |dtype: &str, shape: Value, start: usize, end: usize| json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] });
     let header = json!({
         "__metadata__": texts,

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::all_rows;
 use super::pass::{Followed, Pass, by_rule};
 use super::score::QueryScore;
 use crate::candidates::Candidates;
@@ -14,12 +13,13 @@ use crate::protocol::{Metric, Preset};
 
 type Cameras = BTreeSet<Option<CamId>>;
 
-/// Scores of each query, and how many centroids there are.
+/// Scores of the given queries, and how many centroids there are.
 pub(super) fn score(
     query: &Embeddings,
     gallery: &Embeddings,
     preset: Preset,
     metric: &Metric,
+    rows: &[usize],
 ) -> (Vec<Option<QueryScore>>, usize) {
     let believed = match preset {
         Preset::Paper => gallery.camids().to_vec(),
@@ -34,7 +34,7 @@ pub(super) fn score(
         Followed::new(pass.keys(row, pass.own(row).filter(counts)), by_rule(|_| None))
     };
     let end = |_, seen: Followed| QueryScore::from_wrong_before(seen.before);
-    (pass.follow(&all_rows(query), begin, end), units)
+    (pass.follow(rows, begin, end), units)
 }
 
 /// The published fault: gallery image `j` is taken to come from the camera of entry `j` of the list

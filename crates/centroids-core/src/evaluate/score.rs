@@ -1,12 +1,14 @@
 //! The metrics of one query, from the ranks of what is relevant.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::Pid;
 
 /// Relevant ranks are kept to this one, for precision and recall.
 pub(super) const DEEPEST: usize = 1000;
 
 /// Metrics of one query that has something relevant to find.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct QueryScore {
     /// Mean precision at the ranks of the relevant candidates.
     pub(crate) average_precision: f64,

@@ -1,4 +1,7 @@
-use centroids_core::{CamId, CentroidOf, ClassSums, Embeddings, Pid, centroids};
+use centroids_core::{
+    CamId, CentroidOf, CentroidsInParts, ClassSums, Concatenated, Embeddings, Pid, centroids,
+    concatenate,
+};
 use proptest::prelude::*;
 
 fn galleries() -> impl Strategy<Value = Embeddings> {
@@ -98,4 +101,52 @@ proptest! {
             prop_assert_eq!(gallery.pids()[example.unwrap()], *pid);
         }
     }
+
+    #[test]
+    fn parts_give_the_centroids_of_the_whole(
+        gallery in galleries(), of in prop::sample::select(CentroidOf::ALL),
+        cuts in prop::collection::vec(0_usize..30, 0..4),
+    ) {
+        let names = gallery.pids().iter().map(|pid| (*pid, format!("name {pid}"))).collect();
+        let gallery = gallery.with_pid_names(names).with_model("m".to_owned());
+        let parts = cut(&gallery, cuts);
+        let mut means = CentroidsInParts::like(&parts[0], of);
+        parts.iter().for_each(|part| means.add(part).unwrap());
+        means = means.average();
+        parts.iter().for_each(|part| means.choose(part));
+        prop_assert_eq!(means.finish().unwrap(), centroids(&gallery, of));
+    }
+
+    #[test]
+    fn files_that_are_joined_are_the_file_of_the_whole(
+        gallery in galleries(), cuts in prop::collection::vec(0_usize..30, 0..4),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(format!("{name}.safetensors"));
+        let gallery = gallery.with_model("m".to_owned()).with_model_path("runs/m".to_owned());
+        gallery.save(&path("whole")).unwrap();
+        let mut files = Vec::new();
+        for (i, part) in cut(&gallery, cuts).iter().enumerate() {
+            files.push(path(&i.to_string()));
+            part.save(&files[i]).unwrap();
+        }
+        let joined = concatenate(&files, &path("joined")).unwrap();
+        prop_assert_eq!(joined, Concatenated { rows: gallery.len(), dim: gallery.dim() });
+        let bytes = |name| std::fs::read(path(name)).unwrap();
+        prop_assert_eq!(bytes("joined"), bytes("whole"));
+
+        gallery.select(&[]).with_model("other".to_owned()).save(&path("other")).unwrap();
+        files.push(path("other"));
+        let error = concatenate(&files, &path("joined")).unwrap_err().to_string();
+        prop_assert!(error.contains("other.safetensors: its model is `other`, but `m`"), "{}", error);
+        prop_assert_eq!(bytes("joined"), bytes("whole"));
+    }
+}
+
+/// The rows before, between and behind the cuts.
+fn cut(gallery: &Embeddings, mut cuts: Vec<usize>) -> Vec<Embeddings> {
+    cuts.extend([0, gallery.len()]);
+    cuts.iter_mut().for_each(|cut| *cut = (*cut).min(gallery.len()));
+    cuts.sort_unstable();
+    cuts.windows(2).map(|ends| gallery.select(&(ends[0]..ends[1]).collect::<Vec<_>>())).collect()
 }

@@ -20,6 +20,9 @@ mod naive;
 /// Evaluation and search against the naive form, on sets full of ties and oddities.
 mod protocol_properties;
 
+/// Queries scored in blocks against queries scored together.
+mod query_blocks;
+
 /// k-reciprocal re-ranking as it was published: every matrix in full.
 mod dense_rerank;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::named::{NamedImage, number};
+use super::named::{NamedImage, NumberOrText, number};
 use crate::dataset::{Dataset, Split};
 use crate::error::Error;
 
@@ -134,22 +134,6 @@ struct JsonRow {
     #[serde(default)]
     camid: Option<NumberOrText>,
     split: String,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "pid and camid are integers or texts")]
-enum NumberOrText {
-    Number(i64),
-    Text(String),
-}
-
-impl From<NumberOrText> for String {
-    fn from(value: NumberOrText) -> Self {
-        match value {
-            NumberOrText::Number(number) => number.to_string(),
-            NumberOrText::Text(text) => text,
-        }
-    }
 }
 
 fn jsonl_rows(path: &Path) -> Result<Vec<Row>, Error> {

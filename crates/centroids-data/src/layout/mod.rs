@@ -10,7 +10,7 @@ mod inshop;
 mod manifest;
 mod market1501;
 mod msmt17;
-mod named;
+pub(crate) mod named;
 mod place;
 mod sop;
 mod vehicleid;

@@ -4,21 +4,22 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use centroids_core::{CamId, Pid, pids_from_names};
+use serde::Deserialize;
 
 use crate::record::ImageRecord;
 
 /// An image before numbering.
 #[derive(Debug)]
-pub(super) struct NamedImage {
-    pub(super) path: PathBuf,
-    pub(super) pid: String,
-    pub(super) camera: Option<String>,
+pub(crate) struct NamedImage {
+    pub(crate) path: PathBuf,
+    pub(crate) pid: String,
+    pub(crate) camera: Option<String>,
 }
 
 /// The same images with numbers, in the same order, and the names of identities that were no
 /// numbers (see [`pids_from_names`]). A camera that is a number keeps it, −1 is unknown, any other
 /// text gets a number of its own that is the same in every dataset.
-pub(super) fn number(images: Vec<NamedImage>) -> (Vec<ImageRecord>, BTreeMap<Pid, String>) {
+pub(crate) fn number(images: Vec<NamedImage>) -> (Vec<ImageRecord>, BTreeMap<Pid, String>) {
     let names: Vec<&str> = images.iter().map(|image| image.pid.as_str()).collect();
     let (pids, pid_names) = pids_from_names(&names);
     let record = |(image, pid): (NamedImage, Pid)| {
@@ -40,6 +41,23 @@ fn camera(name: &str) -> Option<CamId> {
             .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
     };
     (name.trim() != "-1").then(|| CamId(hash() | 1 << 31))
+}
+
+/// A pid or a camid as JSON has it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "pid and camid are integers or texts")]
+pub(crate) enum NumberOrText {
+    Number(i64),
+    Text(String),
+}
+
+impl From<NumberOrText> for String {
+    fn from(value: NumberOrText) -> Self {
+        match value {
+            NumberOrText::Number(number) => number.to_string(),
+            NumberOrText::Text(text) => text,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Batches to embed.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Buffers;
 use crate::batch::EmbedBatch;
 use crate::error::Error;
+use crate::image_bytes::ImageList;
 use crate::ordered_workers::{Cancelled, OrderedWorkers};
 use crate::transform::EvalTransform;
 
@@ -26,19 +26,20 @@ pub struct EmbedLoader {
     workers: OrderedWorkers<Range<usize>, EmbedItem>,
 }
 
-/// Starts loading `paths` in batches of `batch_size` (0 counts as 1), in their order.
+/// Starts loading `images` in batches of `batch_size` (0 counts as 1), in their order.
 ///
 /// Images that cannot be read are reported beside the batch they are missing from; the rest goes
 /// on.
 pub fn embed_batches(
-    paths: Arc<[PathBuf]>,
+    images: impl Into<ImageList>,
     batch_size: usize,
     transform: EvalTransform,
     workers: usize,
     max_pixels: u64,
 ) -> EmbedLoader {
-    let job = Arc::new(EmbedJob { paths, batch_size: batch_size.max(1), transform, max_pixels });
-    let indices = 0..job.paths.len().div_ceil(job.batch_size);
+    let (images, batch_size) = (images.into(), batch_size.max(1));
+    let job = Arc::new(EmbedJob { images, batch_size, transform, max_pixels });
+    let indices = 0..job.images.paths.len().div_ceil(job.batch_size);
     let worker = || {
         let (job, mut buffers) = (job.clone(), Buffers::default());
         move |index, cancelled: &Cancelled| job.item(index, &mut buffers, cancelled)
@@ -60,7 +61,7 @@ impl Iterator for EmbedLoader {
 }
 
 struct EmbedJob {
-    paths: Arc<[PathBuf]>,
+    images: ImageList,
     batch_size: usize,
     transform: EvalTransform,
     max_pixels: u64,
@@ -71,11 +72,13 @@ impl EmbedJob {
         let mut item = self.empty();
         let [height, width] = self.transform.0.size;
         item.batch.images.reserve_exact(self.rows(index).len() * 3 * height * width);
+        let ImageList { paths, bytes } = &self.images;
+        bytes.expect(&paths[self.rows(index)]);
         for row in self.rows(index) {
             if cancelled.is_set() {
                 break;
             }
-            match buffers.decoder.decode(&self.paths[row], self.max_pixels) {
+            match buffers.decoder.decode(&paths[row], &**bytes, self.max_pixels) {
                 Ok(image) => {
                     self.transform.append(image, &mut buffers.resizer, &mut item.batch.images);
                     item.batch.rows.push(row);
@@ -91,14 +94,14 @@ impl EmbedJob {
     fn lost(&self, index: usize) -> EmbedItem {
         let mut item = self.empty();
         let rows = self.rows(index);
-        let error = || Error::WorkerPanicked { first: self.paths[rows.start].clone() };
+        let error = || Error::WorkerPanicked { first: self.images.paths[rows.start].clone() };
         item.failures = rows.clone().map(|row| (row, error())).collect();
         item
     }
 
     fn rows(&self, index: usize) -> Range<usize> {
         let start = index * self.batch_size;
-        start..(start + self.batch_size).min(self.paths.len())
+        start..(start + self.batch_size).min(self.images.paths.len())
     }
 
     fn empty(&self) -> EmbedItem {

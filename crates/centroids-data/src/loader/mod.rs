@@ -9,13 +9,13 @@ mod train;
 pub use embed::{EmbedItem, EmbedLoader, embed_batches};
 pub use train::{LoaderOptions, TrainLoader, train_batches};
 
-use crate::decode::FileDecoder;
+use crate::decode::ImageDecoder;
 use crate::transform::Resizer;
 
 /// What a thread keeps from picture to picture.
 #[derive(Default)]
 struct Buffers {
-    decoder: FileDecoder,
+    decoder: ImageDecoder,
     resizer: Resizer,
 }
 

@@ -7,6 +7,7 @@ use super::Buffers;
 use crate::batch::TrainBatch;
 use crate::decode::DEFAULT_MAX_PIXELS;
 use crate::error::Error;
+use crate::image_bytes::Files;
 use crate::ordered_workers::{Cancelled, OrderedWorkers};
 use crate::random_stream::{Purpose, random_stream};
 use crate::record::ImageRecord;
@@ -141,7 +142,7 @@ impl TrainJob {
         images: &mut Vec<f32>,
     ) -> Result<(), Error> {
         let LoaderOptions { seed, epoch, max_pixels, .. } = self.options;
-        let image = buffers.decoder.decode(&self.records[record].path, max_pixels)?;
+        let image = buffers.decoder.decode(&self.records[record].path, &Files, max_pixels)?;
         let place = ((epoch as u64) << 32) | position as u64;
         let mut rng = random_stream(seed, Purpose::Augmentation, place, record as u64);
         let augmentation = self.transform.draw(&mut rng);

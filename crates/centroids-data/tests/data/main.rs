@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing helper is a failing test")]
 
+/// Tar archives as WebDataset packs them, whole, cut off and hostile.
+mod archives;
+
 /// The reference's own decoded pixels, resized pictures, crops and erasings.
 mod golden_transforms;
 

@@ -6,11 +6,12 @@ use centroids_core::{CamId, Pid};
 use rusqlite::{Transaction, params_from_iter};
 
 use super::fault::Fault;
-use super::ledger::{Part, PartId, camera_of, camid_of, decode_embedding, direction};
+use super::ledger::{PartId, decode_embedding};
 use super::read::revision;
 use crate::approximation::Approximation;
 use crate::graph::Graph;
 use crate::member::MemberId;
+use crate::part::{Part, camera_of, camid_of, direction};
 use crate::precision::Precision;
 use crate::scan::{NewRow, RowId, Rows};
 use crate::settings::Settings;

@@ -3,17 +3,14 @@
 use centroids_core::{CamId, Embeddings, Pid};
 
 use super::EmbeddedGallery;
-use super::ledger::{camera_of, decode_embedding};
+use super::ledger::decode_embedding;
 use super::read::names;
 use crate::error::Error;
+use crate::part::camera_of;
 
 impl EmbeddedGallery {
-    /// The members that count, ascending by id, with everything an embedding file can hold: times,
-    /// weights, hashes, attributes and what is quarantined are not in it.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`].
-    pub fn to_embeddings(&self) -> Result<Embeddings, Error> {
+    /// See [`Gallery::to_embeddings`](crate::Gallery::to_embeddings): one state of the file.
+    pub(super) fn embeddings(&self) -> Result<Embeddings, Error> {
         let settings = &self.settings;
         let (mut values, mut pids, mut cameras, mut keys) = (vec![], vec![], vec![], vec![]);
         let names = self.read(|transaction, _| {

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::fault::Fault;
 use super::sub_centroids;
+use crate::part::{Contribution, Part, camera_of, direction};
 use crate::precision::{Precision, add_f64, decode_f64, encode_f64};
 use crate::scan::RowId;
 use crate::settings::Settings;
@@ -24,47 +25,7 @@ pub(super) struct PartId {
     pub(super) camid: i64,
 }
 
-/// Of the members that count: their number, the sum of their weights, the sum of weight × embedding.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Part {
-    pub(super) members: i64,
-    pub(super) weight: f64,
-    pub(super) sum: Vec<f64>,
-}
-
 impl Part {
-    pub(super) fn empty(dim: usize) -> Self {
-        Self { members: 0, weight: 0.0, sum: vec![0.0; dim] }
-    }
-
-    pub(super) fn clear(&mut self) {
-        (self.members, self.weight) = (0, 0.0);
-        self.sum.fill(0.0);
-    }
-
-    /// Adds (`sign` 1) or takes out (−1) an image.
-    pub(super) fn count(&mut self, image: &Contribution, sign: i8) {
-        let sign = f64::from(sign);
-        self.members += sign as i64;
-        self.weight += sign * image.weight;
-        let scale = sign * image.scale;
-        for (sum, &value) in self.sum.iter_mut().zip(&image.embedding) {
-            *sum += scale * f64::from(value);
-        }
-    }
-
-    /// Adds the images of another.
-    pub(super) fn absorb(&mut self, other: &Self) {
-        self.members += other.members;
-        self.weight += other.weight;
-        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, other)| *sum += other);
-    }
-
-    /// The mean, `[dim]`; there must be an image.
-    pub(super) fn mean(&self) -> Vec<f64> {
-        self.sum.iter().map(|sum| sum / self.weight).collect()
-    }
-
     /// Adds a row of `members, weight, sum` that begins at `column`; what it is of is named if it is
     /// damaged.
     pub(super) fn absorb_row(
@@ -82,36 +43,6 @@ impl Part {
         self.members += members;
         self.weight += weight;
         Ok(())
-    }
-}
-
-/// An image's share in a sum.
-pub(super) struct Contribution {
-    pub(super) embedding: Vec<f32>,
-    /// In the sum of weights.
-    pub(super) weight: f64,
-    /// What the embedding is multiplied by.
-    pub(super) scale: f64,
-}
-
-impl Contribution {
-    /// # Errors
-    /// When the time does not fit the settings.
-    pub(super) fn new(
-        settings: &Settings,
-        embedding: Vec<f32>,
-        weight: f64,
-        (key, time): (&str, Option<f64>),
-    ) -> Result<Self, Fault> {
-        let weight = weight * settings.decay(key, time)?;
-        let scale = weight * settings.centroid_of.weight(&embedding);
-        Ok(Self { embedding, weight, scale })
-    }
-
-    /// Length of what it adds to a sum.
-    pub(super) fn length(&self) -> f64 {
-        let squares = self.embedding.iter().map(|&value| f64::from(value).powi(2));
-        self.scale * squares.sum::<f64>().sqrt()
     }
 }
 
@@ -316,13 +247,6 @@ fn write_centroid(
     Ok(())
 }
 
-/// A vector as length and direction; the direction of zero is zero.
-pub(super) fn direction(vector: &[f64]) -> (Vec<f32>, f64) {
-    let norm = vector.iter().map(|value| value * value).sum::<f64>().sqrt();
-    let divisor = if norm > 0.0 { norm } else { 1.0 };
-    (vector.iter().map(|value| (value / divisor) as f32).collect(), norm)
-}
-
 fn drop_class_without_members(transaction: &Transaction<'_>, pid: i64) -> Result<(), Fault> {
     let sql = "DELETE FROM class WHERE pid = ?1
                AND NOT EXISTS (SELECT 1 FROM member WHERE pid = ?1)";
@@ -338,14 +262,4 @@ fn note_change(transaction: &Transaction<'_>, pid: i64) -> Result<(), Fault> {
         transaction.prepare_cached(sql)?.execute([revision - CHANGES_KEPT])?;
     }
     Ok(())
-}
-
-/// A camera as it is kept.
-pub(super) fn camid_of(camid: Option<CamId>) -> i64 {
-    camid.map_or(-1, |camid| camid.0.into())
-}
-
-/// A camera as it was kept.
-pub(super) fn camera_of(camid: i64) -> Option<CamId> {
-    u32::try_from(camid).ok().map(CamId)
 }

@@ -4,59 +4,13 @@ use centroids_core::Pid;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::fault::Fault;
-use super::ledger::{Contribution, Ledger, PartId, camid_of, decode_embedding};
+use super::ledger::{Ledger, PartId, decode_embedding};
 use super::read::find_class;
+use crate::encoded::Encoded;
 use crate::error::Error;
 use crate::gallery::{AddOptions, OnConflict, Selection};
 use crate::member::{Added, ClassRef, MemberId, NewMember};
-use crate::precision::Precision;
-use crate::settings::Settings;
-
-/// A vector as it will be kept: as bytes, and read back from them.
-pub(super) struct Encoded {
-    bytes: Vec<u8>,
-    vector: Vec<f32>,
-}
-
-/// Checks all members before anything is written.
-pub(super) fn encode_all(new: &[NewMember], settings: &Settings) -> Result<Vec<Encoded>, Error> {
-    new.iter().map(|member| encode(member, settings)).collect()
-}
-
-fn encode(member: &NewMember, settings: &Settings) -> Result<Encoded, Error> {
-    let NewMember { key, embedding, weight, time, .. } = member;
-    let refuse = |reason: String| Err(Error::Member { key: key.clone(), reason });
-    if key.is_empty() {
-        return refuse("a member needs a path or another key, and this one has none".to_owned());
-    }
-    if embedding.len() != settings.dim {
-        let (what, found, expected) = (key.clone(), embedding.len(), settings.dim);
-        return Err(Error::Dimension { what, found, expected });
-    }
-    if !(weight.is_finite() && *weight > 0.0 && *weight <= MAX_WEIGHT && *weight >= MIN_WEIGHT) {
-        return refuse(format!("weight {weight} is not between {MIN_WEIGHT} and {MAX_WEIGHT}"));
-    }
-    if let Some(time) = time.filter(|time| !time.is_finite()) {
-        return refuse(format!("time {time} is no time"));
-    }
-    settings.decay(key, *time)?;
-    let bytes = settings.precision.encode(embedding);
-    match settings.precision.decode(&bytes, settings.dim) {
-        Some(vector) => Ok(Encoded { bytes, vector }),
-        None => {
-            let bad = |value: &f32| {
-                !value.is_finite()
-                    || (settings.precision == Precision::F16 && value.abs() >= 65520.0)
-            };
-            let column = embedding.iter().position(bad).unwrap_or(0);
-            Err(Error::NotFinite { what: key.clone(), column, value: embedding[column] })
-        }
-    }
-}
-
-/// Far within what sums can hold beside each other.
-const MAX_WEIGHT: f64 = 1e9;
-const MIN_WEIGHT: f64 = 1e-9;
+use crate::part::{Contribution, camid_of};
 
 /// Adds one member, or finds it there.
 pub(super) fn add(

@@ -34,15 +34,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use centroids_core::Pid;
+use centroids_core::{Embeddings, Pid};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::approximation::Approximation;
+use crate::encoded::{encode_all, prepare_queries};
 use crate::error::Error;
 use crate::gallery::{AddOptions, ClassInfo, Gallery, Known, Selection, Stats, Verification};
 use crate::member::{Added, ClassRef, ContentHash, Member, MemberId, NewMember};
+use crate::part::Part;
 use crate::precision::Precision;
 use crate::question::{Answer, SearchOptions};
+use crate::scan::RowId;
 use crate::settings::Settings;
 use cache::Cache;
 use fault::Fault;
@@ -126,33 +129,6 @@ impl EmbeddedGallery {
         &self.path
     }
 
-    /// Gives the space of what was removed back to the disk and forgets old changes.
-    ///
-    /// # Errors
-    /// [`Error::DiskFull`]: it needs as much room as the file; [`Error::Busy`].
-    pub fn compact(&self) -> Result<(), Error> {
-        self.with(|state| {
-            let sql = "DELETE FROM change WHERE revision < (SELECT max(revision) FROM change);
-                       VACUUM;
-                       PRAGMA wal_checkpoint(TRUNCATE);";
-            Ok(state.connection.execute_batch(sql)?)
-        })
-    }
-
-    /// How the last search was approximate; `None` if it was exact.
-    pub fn approximation(&self) -> Option<Approximation> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.cache.approximation.clone()
-    }
-
-    /// Puts the rows of all centroids into memory, as the first search would.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`].
-    pub fn warm(&self) -> Result<(), Error> {
-        self.read(|transaction, cache| cache.refresh(transaction))
-    }
-
     /// One state of the file, and the rows kept of it.
     fn read<T>(
         &self,
@@ -186,8 +162,12 @@ impl Gallery for EmbeddedGallery {
         &self.settings
     }
 
+    fn location(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn add(&self, new: &[NewMember], options: AddOptions) -> Result<Vec<Added>, Error> {
-        let vectors = members::encode_all(new, &self.settings)?;
+        let vectors = encode_all(new, &self.settings)?;
         self.write(|ledger| {
             let each = new.iter().zip(&vectors);
             each.map(|(member, vector)| members::add(ledger, member, vector, options)).collect()
@@ -226,6 +206,14 @@ impl Gallery for EmbeddedGallery {
         self.read(|transaction, _| read::members(transaction, &self.settings, of, (after, limit)))
     }
 
+    fn centroid(&self, pid: Pid) -> Result<Option<Vec<f64>>, Error> {
+        self.read(|transaction, _| {
+            let mut whole = Part::empty(self.settings.dim);
+            ledger::sum_parts(transaction, RowId::centroid(pid, 0), None, &mut whole)?;
+            Ok((whole.members > 0).then(|| whole.mean()))
+        })
+    }
+
     fn find_class(&self, class: &ClassRef) -> Result<Option<Pid>, Error> {
         self.read(|transaction, _| read::find_class(transaction, class))
     }
@@ -236,10 +224,15 @@ impl Gallery for EmbeddedGallery {
 
     fn search(&self, queries: &[&[f32]], options: &SearchOptions) -> Result<Vec<Answer>, Error> {
         options.check(&self.settings)?;
-        let prepared = search::prepare(queries, &self.settings)?;
+        let prepared = prepare_queries(queries, &self.settings)?;
         self.read(|transaction, cache| {
             search::run(transaction, cache, &self.settings, &prepared, options)
         })
+    }
+
+    fn approximation(&self) -> Option<Approximation> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.cache.approximation.clone()
     }
 
     fn stats(&self) -> Result<Stats, Error> {
@@ -254,5 +247,23 @@ impl Gallery for EmbeddedGallery {
         let repaired = self.write(|ledger| verify::repair(ledger, &found))?;
         let again = self.read(|transaction, _| verify::run(transaction, &self.settings))?;
         Ok(Verification { repaired, ..again.result })
+    }
+    /// Puts the rows of all centroids into memory.
+    fn warm(&self) -> Result<(), Error> {
+        self.read(|transaction, cache| cache.refresh(transaction))
+    }
+
+    /// Also forgets old changes. Needs as much room as the file.
+    fn compact(&self) -> Result<(), Error> {
+        self.with(|state| {
+            let sql = "DELETE FROM change WHERE revision < (SELECT max(revision) FROM change);
+                       VACUUM;
+                       PRAGMA wal_checkpoint(TRUNCATE);";
+            Ok(state.connection.execute_batch(sql)?)
+        })
+    }
+
+    fn to_embeddings(&self) -> Result<Embeddings, Error> {
+        self.embeddings()
     }
 }

@@ -8,9 +8,10 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 use serde_json::{Map, Value};
 
 use super::fault::Fault;
-use super::ledger::{camera_of, decode_embedding};
+use super::ledger::decode_embedding;
 use crate::gallery::{ClassInfo, Known, Stats};
 use crate::member::{ClassRef, ContentHash, Member, MemberId};
+use crate::part::camera_of;
 use crate::settings::Settings;
 
 /// The class meant, if there is one.

@@ -8,29 +8,13 @@ use serde_json::Value;
 
 use super::cache::Cache;
 use super::fault::Fault;
-use super::ledger::{Contribution, Part, camid_of, decode_embedding, sum_parts};
+use super::ledger::{decode_embedding, sum_parts};
 use super::read::name_of;
-use crate::error::Error;
 use crate::member::MemberId;
+use crate::part::{Contribution, Part, camid_of};
 use crate::question::{Answer, Example, Hit, SearchOptions};
 use crate::scan::RowId;
 use crate::settings::Settings;
-
-/// Makes queries ready for comparison, `[dim]` each.
-pub(super) fn prepare(queries: &[&[f32]], settings: &Settings) -> Result<Vec<Vec<f64>>, Error> {
-    let one = |(number, query): (usize, &&[f32])| {
-        let what = || format!("query {number}");
-        if query.len() != settings.dim {
-            let (found, expected) = (query.len(), settings.dim);
-            return Err(Error::Dimension { what: what(), found, expected });
-        }
-        match query.iter().position(|value| !value.is_finite()) {
-            Some(column) => Err(Error::NotFinite { what: what(), column, value: query[column] }),
-            None => Ok(settings.metric().prepared(query)),
-        }
-    };
-    queries.iter().enumerate().map(one).collect()
-}
 
 /// Answers all queries from one state of the file.
 pub(super) fn run(
@@ -271,9 +255,9 @@ fn counting_sql(options: &SearchOptions, of: Option<Pid>) -> (String, Vec<types:
         values.push(camid_of(options.without_camera).into());
     }
     for (key, value) in options.filter.wanted() {
-        // The type keeps the text "1" apart from the number and from true.
+        // The type keeps the text "1" apart from the number and from true; what is absent is null.
         let path: types::Value = format!("$.\"{key}\"").into();
-        sql.push_str(" AND json_type(attributes, ?) IN ");
+        sql.push_str(" AND coalesce(json_type(attributes, ?), 'null') IN ");
         values.push(path.clone());
         sql.push_str(match value {
             Value::String(_) => "('text')",

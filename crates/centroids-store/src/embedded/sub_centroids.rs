@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Transaction, params};
 
 use super::fault::Fault;
-use super::ledger::{Contribution, Part, decode_embedding, direction};
+use super::ledger::decode_embedding;
+use crate::part::{Contribution, Part, direction};
 use crate::precision::{Precision, encode_f64};
 use crate::settings::Settings;
 use crate::subdivision::{self, DIVISIBLE};

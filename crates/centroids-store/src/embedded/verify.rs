@@ -6,11 +6,10 @@ use centroids_core::Pid;
 use rusqlite::Transaction;
 
 use super::fault::Fault;
-use super::ledger::{
-    Contribution, Ledger, Part, PartId, decode_embedding, direction, sum_members, sum_parts,
-};
+use super::ledger::{Ledger, PartId, decode_embedding, sum_members, sum_parts};
 use super::sub_centroids::Division;
 use crate::gallery::Verification;
+use crate::part::{Contribution, Part, direction};
 use crate::precision::{Precision, decode_f64};
 use crate::scan::RowId;
 use crate::settings::Settings;

@@ -1,8 +1,8 @@
 //! Dot products of many rows with a few queries, in register tiles.
 //!
-//! Rows and queries both lie along the dimension that is summed, so nothing has to be packed: a tile
-//! of four rows and three queries loads seven vectors for twelve products. Long rows are taken in
-//! stretches that leave all queries in the second-level cache.
+//! Rows and queries both lie along the dimension that is summed: a tile of four rows and three queries
+//! loads seven vectors for twelve products. Long rows are taken in stretches that leave all queries in
+//! the second-level cache.
 
 use half::f16;
 
@@ -109,7 +109,10 @@ mod avx2 {
 
     use super::{LANES, Number, PANEL_ROWS, Panel, STRETCH, TILE};
 
-    /// One tile's place: its rows and queries begin here, in this stretch of dimensions.
+    /// Bytes of a line of the cache.
+    const LINE: usize = 64;
+
+    /// One tile's place: its first row and query, in this stretch of dimensions.
     #[derive(Clone, Copy)]
     struct Place {
         row: usize,
@@ -118,25 +121,58 @@ mod avx2 {
         end: usize,
     }
 
-    /// A single query goes through each row at once, as memory likes it.
+    /// A few queries go through each row at once, as memory likes it. For many, rows are copied first,
+    /// a strip and a stretch at a time: as they lie, their distance is often a power of two, and then
+    /// a few lines of the cache would have to hold them all.
     #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) unsafe fn panel_scores<T: Number>(panel: &Panel<'_, T>, scores: &mut [f32]) {
-        let queries = panel.queries.len() / panel.stride;
-        let stretch = if queries <= TILE.1 { panel.stride } else { STRETCH };
+        let (rows, queries) = (panel.rows.len() / panel.stride, panel.queries.len() / panel.stride);
         scores[..queries * PANEL_ROWS].fill(0.0);
+        let few = queries <= TILE.1;
+        let stretch = if few { panel.stride } else { STRETCH };
+        let mut copy = [0.0_f32; TILE.0 * STRETCH];
         for start in (0..panel.stride).step_by(stretch) {
             let end = (start + stretch).min(panel.stride);
-            let rows = panel.rows.len() / panel.stride;
             let mut row = 0;
             while row < rows {
                 let place = Place { row, query: 0, start, end };
-                // SAFETY: rows from `row` on are there, and the features are the caller's.
+                // SAFETY: these rows are there, and the features are the caller's.
                 row += unsafe {
-                    match rows - row {
-                        0..4 => strip::<T, 1>(panel, place, scores),
-                        _ => strip::<T, 4>(panel, place, scores),
+                    match (rows - row, few) {
+                        (0..4, true) => strip::<T, 1>(rows_at(panel, place), panel, place, scores),
+                        (_, true) => strip::<T, 4>(rows_at(panel, place), panel, place, scores),
+                        (0..4, false) => {
+                            copy_rows::<T, 1>(panel, place, &mut copy);
+                            strip::<f32, 1>((copy.as_ptr(), STRETCH), panel, place, scores)
+                        }
+                        (_, false) => {
+                            copy_rows::<T, 4>(panel, place, &mut copy);
+                            strip::<f32, 4>((copy.as_ptr(), STRETCH), panel, place, scores)
+                        }
                     }
                 };
+            }
+        }
+    }
+
+    /// Where the rows of a place begin, and how far apart they are.
+    fn rows_at<T>(panel: &Panel<'_, T>, place: Place) -> (*const T, usize) {
+        (panel.rows[place.row * panel.stride + place.start..].as_ptr(), panel.stride)
+    }
+
+    /// `R` rows of a place, widened.
+    #[target_feature(enable = "avx2,f16c")]
+    unsafe fn copy_rows<T: Number, const R: usize>(
+        panel: &Panel<'_, T>,
+        place: Place,
+        copy: &mut [f32; TILE.0 * STRETCH],
+    ) {
+        for (r, copy) in copy.chunks_mut(STRETCH).take(R).enumerate() {
+            let first = (place.row + r) * panel.stride;
+            let row = &panel.rows[first + place.start..first + place.end];
+            for (to, from) in copy.chunks_exact_mut(LANES).zip(row.chunks_exact(LANES)) {
+                // SAFETY: both are a vector long.
+                unsafe { _mm256_storeu_ps(to.as_mut_ptr(), T::load(from.as_ptr())) };
             }
         }
     }
@@ -144,62 +180,84 @@ mod avx2 {
     /// `R` rows with all queries.
     ///
     /// # Safety
-    /// `R` rows from `place.row` on must be there.
+    /// `R` rows of the place's length must be there, and the place's row.
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn strip<T: Number, const R: usize>(
-        panel: &Panel<'_, T>,
+        rows: (*const T, usize),
+        panel: &Panel<'_, impl Sized>,
         mut place: Place,
         scores: &mut [f32],
     ) -> usize {
         let queries = panel.queries.len() / panel.stride;
         while place.query < queries {
+            let at = &panel.queries[place.query * panel.stride..];
+            let queries_at = (at[place.start..].as_ptr(), panel.stride);
             // SAFETY: so are the queries from `place.query` on.
             place.query += unsafe {
                 match queries - place.query {
-                    1 => tile::<T, R, 1>(panel, place, scores),
-                    2 => tile::<T, R, 2>(panel, place, scores),
-                    _ => tile::<T, R, 3>(panel, place, scores),
+                    1 => tile::<T, R, 1>(rows, queries_at, place, scores),
+                    2 => tile::<T, R, 2>(rows, queries_at, place, scores),
+                    _ => tile::<T, R, 3>(rows, queries_at, place, scores),
                 }
             };
         }
         R
     }
 
-    /// `R` rows with `Q` queries: adds to their scores.
+    /// `R` rows with `Q` queries, each given by where the first begins and how far apart they are:
+    /// adds to their scores.
     ///
     /// # Safety
-    /// `R` rows and `Q` queries from `place` on must be there, and whole vectors in the stretch.
+    /// `R` rows and `Q` queries must be there, of whole vectors.
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn tile<T: Number, const R: usize, const Q: usize>(
-        panel: &Panel<'_, T>,
+        rows: (*const T, usize),
+        queries_at: (*const f32, usize),
         place: Place,
         scores: &mut [f32],
     ) -> usize {
-        let stride = panel.stride;
         let mut sums = [[_mm256_setzero_ps(); Q]; R];
-        for at in (place.start..place.end).step_by(LANES) {
+        for at in (0..place.end - place.start).step_by(LANES) {
             let mut queries = [_mm256_setzero_ps(); Q];
             for (q, query) in queries.iter_mut().enumerate() {
-                // SAFETY: `at + LANES <= stride`, for both ends are multiples of `LANES`.
-                *query = unsafe {
-                    _mm256_loadu_ps(panel.queries.as_ptr().add((place.query + q) * stride + at))
-                };
+                // SAFETY: the caller says that they are there.
+                *query = unsafe { _mm256_loadu_ps(queries_at.0.add(q * queries_at.1 + at)) };
             }
             for (r, sums) in sums.iter_mut().enumerate() {
+                let place = rows.0.wrapping_add(r * rows.1 + at);
+                if Q == 1 && at % (LINE / size_of::<T>()) == 0 {
+                    // The same place of the next rows; a hint, whatever is there.
+                    _mm_prefetch::<_MM_HINT_T0>(place.wrapping_add(R * rows.1).cast());
+                }
                 // SAFETY: as for the queries.
-                let row =
-                    unsafe { T::load(panel.rows.as_ptr().add((place.row + r) * stride + at)) };
+                let row = unsafe { T::load(place) };
                 for (sum, query) in sums.iter_mut().zip(queries) {
                     *sum = _mm256_fmadd_ps(row, query, *sum);
                 }
             }
         }
-        for (r, sums) in sums.iter().enumerate() {
-            for (q, &sum) in sums.iter().enumerate() {
-                scores[(place.query + q) * PANEL_ROWS + place.row + r] += lanes_sum(sum);
-            }
+        for q in 0..Q {
+            let place = (place.query + q) * PANEL_ROWS + place.row;
+            add_sums(sums.map(|sums| sums[q]), &mut scores[place..place + R]);
         }
         Q
+    }
+
+    /// Adds the sum of each vector's lanes to its score: of four vectors by a transposition.
+    #[target_feature(enable = "avx2")]
+    fn add_sums<const R: usize>(vectors: [__m256; R], scores: &mut [f32]) {
+        if let ([a, b, c, d], Some(scores)) = (vectors.as_slice(), scores.first_chunk_mut::<4>()) {
+            let pairs = _mm256_hadd_ps(_mm256_hadd_ps(*a, *b), _mm256_hadd_ps(*c, *d));
+            let high = _mm256_extractf128_ps::<1>(pairs);
+            let sums = _mm_add_ps(_mm256_castps256_ps128(pairs), high);
+            // SAFETY: four scores are there.
+            unsafe {
+                let sums = _mm_add_ps(_mm_loadu_ps(scores.as_ptr()), sums);
+                _mm_storeu_ps(scores.as_mut_ptr(), sums);
+            }
+            return;
+        }
+        scores.iter_mut().zip(vectors).for_each(|(score, vector)| *score += lanes_sum(vector));
     }
 
     #[target_feature(enable = "avx2")]

@@ -4,7 +4,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
 use super::aligned::Aligned;
-use super::dot::{LANES, PANEL_ROWS, Panel, TILE, panel_scores};
+use super::dot::{LANES, Panel, panel_scores};
 use crate::precision::{Precision, narrow};
 
 /// `[len, stride]` in one of two widths; what is beyond `dim` is zero.
@@ -73,39 +73,18 @@ impl Matrix {
     }
 
     /// Dot products of the rows `first..first + rows` with all queries, `[queries.len() / stride]`,
-    /// into `scratch.scores`: `[query][row]`, see [`panel_scores`].
-    pub(super) fn scores(&self, first: usize, rows: usize, queries: &[f32], scratch: &mut Scratch) {
+    /// into `scores`: `[query][PANEL_ROWS]`, see [`panel_scores`].
+    pub(super) fn scores(&self, first: usize, rows: usize, queries: &[f32], scores: &mut [f32]) {
         let stride = self.stride;
         let range = first * stride..(first + rows) * stride;
-        let scores = &mut scratch.scores;
         match &self.numbers {
             Numbers::F32(numbers) => {
                 panel_scores(Panel { rows: &numbers[range], queries, stride }, scores);
             }
-            Numbers::F16(numbers) if queries.len() <= TILE.1 * stride => {
+            Numbers::F16(numbers) => {
                 panel_scores(Panel { rows: &numbers[range], queries, stride }, scores);
             }
-            Numbers::F16(numbers) => {
-                // Many queries: widened once, not once per tile.
-                scratch.wide.resize(PANEL_ROWS * stride, 0.0);
-                let wide = &mut scratch.wide[..rows * stride];
-                numbers[range].convert_to_f32_slice(wide);
-                panel_scores(Panel { rows: wide, queries, stride }, scores);
-            }
         }
-    }
-}
-
-/// Room for one panel's scores.
-pub(super) struct Scratch {
-    /// `[queries][PANEL_ROWS]`
-    pub(super) scores: Vec<f32>,
-    wide: Vec<f32>,
-}
-
-impl Scratch {
-    pub(super) fn new(queries: usize) -> Self {
-        Self { scores: vec![0.0; queries * PANEL_ROWS], wide: Vec::new() }
     }
 }
 

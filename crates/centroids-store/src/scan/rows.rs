@@ -6,7 +6,7 @@ use centroids_core::{Distance, Metric, Pid};
 use rayon::prelude::*;
 
 use super::dot::PANEL_ROWS;
-use super::matrix::{Matrix, Scratch};
+use super::matrix::Matrix;
 use super::nearest::Nearest;
 use crate::member::MemberId;
 use crate::precision::Precision;
@@ -160,14 +160,14 @@ impl Rows {
                 block.iter().map(|query| Nearest::new(k, self.error(query))).collect()
             };
             let panels = self.len().div_ceil(PANEL_ROWS);
-            let scan = |(mut nearest, mut scratch): (Vec<Nearest>, Scratch), panel: usize| {
-                self.scan(panel, &padded, &mut scratch, &mut nearest, (skip, &group));
-                (nearest, scratch)
+            let scan = |(mut nearest, mut scores): (Vec<Nearest>, Vec<f32>), panel: usize| {
+                self.scan(panel, &padded, &mut scores, &mut nearest, (skip, &group));
+                (nearest, scores)
             };
             let merged = (0..panels)
                 .into_par_iter()
                 .with_min_len(8)
-                .fold(|| (none(), Scratch::new(block.len())), scan)
+                .fold(|| (none(), vec![0.0; block.len() * PANEL_ROWS]), scan)
                 .map(|(nearest, _)| nearest)
                 .reduce(none, |a, b| a.into_iter().zip(b).map(|(a, b)| a.merge(b)).collect());
             let rows = merged.into_iter().map(|nearest| nearest.finish(group));
@@ -181,7 +181,7 @@ impl Rows {
         &self,
         panel: usize,
         queries: &[f32],
-        scratch: &mut Scratch,
+        scores: &mut [f32],
         nearest: &mut [Nearest],
         (skip, group): (&impl Fn(usize) -> bool, &impl Fn(usize) -> i64),
     ) {
@@ -190,8 +190,8 @@ impl Rows {
         if (first..first + rows).all(skip) {
             return;
         }
-        self.matrix.scores(first, rows, queries, scratch);
-        for (scores, nearest) in scratch.scores.chunks_mut(PANEL_ROWS).zip(nearest) {
+        self.matrix.scores(first, rows, queries, scores);
+        for (scores, nearest) in scores.chunks_mut(PANEL_ROWS).zip(nearest) {
             let scores = &mut scores[..rows];
             if !self.uniform {
                 for (score, &length) in scores.iter_mut().zip(&self.lengths[first..]) {

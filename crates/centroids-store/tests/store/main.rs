@@ -5,6 +5,12 @@
 /// Shared makers of galleries and members.
 mod support;
 
+/// Galleries on whatever engine can be tested here.
+mod engines;
+
+/// What every engine must do.
+mod conformance;
+
 /// Any history of changes gives the gallery that its last members give.
 mod history;
 
@@ -32,6 +38,10 @@ mod processes;
 
 /// Files that are none, or no longer, and disks that do not take them.
 mod hostile;
+
+/// Milvus servers that are killed, and those that are not there.
+#[cfg(feature = "milvus")]
+mod milvus_server;
 
 /// What verification finds and mends.
 mod verification;

@@ -36,6 +36,16 @@ impl Axis<'_> {
         Axis { label, ends: [0.0, 1.0], logarithmic: false, marks }
     }
 
+    /// From the least to the most of some values, marked at round numbers.
+    pub(super) fn over(label: &str, values: impl Iterator<Item = f64>) -> Axis<'_> {
+        let [low, high] = ends(values);
+        let step = round_step((high - low) / 5.0);
+        let [low, high] = [(low / step).floor(), (high / step).ceil()];
+        // From whole numbers, so that a mark is printed as 0.3, not as 0.30000000000000004.
+        let marks = (0..=(high - low) as usize).map(|i| rounded((low + i as f64) * step)).collect();
+        Axis { label, ends: [low * step, high * step], logarithmic: false, marks }
+    }
+
     /// Where a value lies: 0 at the lower end, 1 at the upper one.
     fn place(&self, value: f64) -> f64 {
         let [low, high] = self.ends;
@@ -88,6 +98,102 @@ pub(super) fn bars(title: &str, x: &Axis<'_>, counts: &[usize]) -> String {
         );
     }
     card(title, &drawn, "")
+}
+
+/// The least and the most of the values, and never the same.
+fn ends(values: impl Iterator<Item = f64>) -> [f64; 2] {
+    let finite = values.filter(|value| value.is_finite());
+    let none = [f64::INFINITY, f64::NEG_INFINITY];
+    match finite.fold(none, |[low, high], value| [low.min(value), high.max(value)]) {
+        [low, high] if low < high => [low, high],
+        [low, _] if low.is_finite() => [low - 0.5, low + 0.5],
+        _ => [0.0, 1.0],
+    }
+}
+
+/// 1, 2 or 5 times a power of ten, and not below `step`.
+fn round_step(step: f64) -> f64 {
+    let power = 10.0_f64.powf(step.log10().floor());
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= step * (1.0 - 1e-9));
+    factor.unwrap_or(10.0) * power
+}
+
+/// The number with twelve digits.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.12e}").parse().unwrap_or(value)
+}
+
+/// A point of a map.
+pub(super) struct Dot {
+    pub(super) at: [f64; 2],
+    /// What it is, told when pointed at.
+    pub(super) name: String,
+    /// Dots of one group share a colour and a shape.
+    pub(super) group: usize,
+    /// Drawn large, with its name: what stands for its group.
+    pub(super) centre: bool,
+}
+
+/// Dots where they lie, with equal scales and no axes; centres on top.
+pub(super) fn dots(title: &str, dots: &[Dot], note: &str) -> String {
+    const SIDE: f64 = 640.0;
+    const MARGIN: f64 = 24.0;
+    let along = |axis: usize| dots.iter().map(move |dot| dot.at[axis]);
+    let [left, right, bottom, top] = [ends(along(0)), ends(along(1))].concat()[..] else {
+        return String::new();
+    };
+    let scale = (SIDE - 2.0 * MARGIN) / (right - left).max(top - bottom);
+    let height = 2.0 * MARGIN + scale * (top - bottom);
+    let mut drawn = String::new();
+    for centre in [false, true] {
+        for Dot { at, name, group, .. } in dots.iter().filter(|dot| dot.centre == centre) {
+            let [x, y] = [at[0] - left, top - at[1]].map(|to| MARGIN + scale * to);
+            let _ = writeln!(drawn, "{}", mark([x, y], *group, centre, &text(name)));
+        }
+    }
+    let title = text(title);
+    format!(
+        "<section class=\"card\"><h2>{title}</h2>\n<p class=\"soft\">{}</p>\n<svg viewBox=\"0 0 {SIDE} \
+         {height:.0}\" role=\"img\" aria-label=\"{title}\">\n{drawn}</svg></section>\n",
+        text(note)
+    )
+}
+
+/// Nine colours, three shapes: 27 groups before two look alike.
+fn mark([x, y]: [f64; 2], group: usize, centre: bool, name: &str) -> String {
+    let colour = format!("var(--c{})", group % COLOURS);
+    let size = if centre { 6.0 } else { 2.8 };
+    let shape = match group / COLOURS % 3 {
+        0 => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{size}\""),
+        1 => format!(
+            "<path d=\"M{:.1} {y:.1}l{size} {size} {size} -{size} -{size} -{size}z\"",
+            x - size
+        ),
+        _ => format!(
+            "<path d=\"M{:.1} {:.1}h{side}v{side}h-{side}z\"",
+            x - size,
+            y - size,
+            side = 2.0 * size
+        ),
+    };
+    if !centre {
+        return format!(
+            "{shape} fill=\"{colour}\" opacity=\"0.65\"><title>{name}</title>{}",
+            end(&shape)
+        );
+    }
+    let (label, anchor) =
+        if x < WIDTH { (x + size + 3.0, "start") } else { (x - size - 3.0, "end") };
+    format!(
+        "{shape} fill=\"{colour}\" stroke=\"var(--card)\" stroke-width=\"2\"><title>{name}</title>{}\
+         <text x=\"{label:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{name}</text>",
+        end(&shape),
+        y + 4.0
+    )
+}
+
+fn end(shape: &str) -> &'static str {
+    if shape.starts_with("<circle") { "</circle>" } else { "</path>" }
 }
 
 fn card(title: &str, drawn: &str, legend: &str) -> String {
@@ -153,6 +259,24 @@ mod tests {
         assert!((rates.place(1e-2) - 0.5).abs() < 1e-12);
         assert_eq!((rates.place(0.0), rates.place(2.0)), (0.0, 1.0));
         assert_eq!(Axis::share("").place(0.25), 0.25);
+    }
+
+    #[test]
+    fn axes_are_marked_at_round_numbers() {
+        let axis = |values: &[f64]| Axis::over("", values.iter().copied());
+        assert_eq!(axis(&[0.12, 0.98]).marks, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
+        assert_eq!(axis(&[0.1, 0.3]).marks, [0.1, 0.15, 0.2, 0.25, 0.3]);
+        assert_eq!(axis(&[3.0, 3.0]).marks, [2.4, 2.6, 2.8, 3.0, 3.2, 3.4, 3.6]);
+        assert_eq!(axis(&[f64::NAN]).ends, [0.0, 1.0]);
+        assert_eq!(axis(&[0.0, 24.0]).marks, [0.0, 5.0, 10.0, 15.0, 20.0, 25.0]);
+    }
+
+    #[test]
+    fn a_map_keeps_proportions_and_names() {
+        let dot = |at, centre| Dot { at, name: "<x>".into(), group: 9, centre };
+        let svg = dots("m", &[dot([0.0, 0.0], false), dot([10.0, 5.0], true)], "");
+        assert!(svg.contains("viewBox=\"0 0 640 344\"") && svg.contains("M21.2 320.0l"));
+        assert!(svg.contains(">&lt;x&gt;</text>") && !svg.contains("<x>"));
     }
 
     #[test]

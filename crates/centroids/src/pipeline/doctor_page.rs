@@ -16,7 +16,7 @@ use super::rank_page::missing_pictures;
 const SIDE: u32 = 96;
 
 const MORE_STYLE: &str = "\
-section > h2 { margin-top: 2.5rem; font-size: 1.25rem; }
+section[id] > h2 { margin-top: 2.5rem; font-size: 1.25rem; }
 h3 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
 .strips { display: flex; flex-wrap: wrap; gap: 0.5rem 1.5rem; }
 figure { margin: 0; } figcaption { color: var(--soft); font-size: 0.85rem; }
@@ -65,22 +65,31 @@ impl Thumbnails {
 
 /// The whole page.
 pub(super) fn page(findings: &Findings, sections: &[Section], pictures: &Thumbnails) -> String {
+    let hint = "<p class=\"soft\">Edit the verdicts in keep.csv.</p>\n";
+    html::page("Gallery doctor", &(hint.to_owned() + &doctor_body(findings, sections, pictures)))
+}
+
+/// What the page says below its heading.
+pub(super) fn doctor_body(
+    findings: &Findings,
+    sections: &[Section],
+    pictures: &Thumbnails,
+) -> String {
     let Findings { images, classes, junk, not_judged, duplicates, effect, .. } = findings;
     let contents: String = sections.iter().enumerate().map(contents_row).collect();
     let bodies: String =
         sections.iter().enumerate().map(|section| section_html(section, pictures)).collect();
-    let body = format!(
+    format!(
         "<style>\n{MORE_STYLE}</style>\n<p class=\"soft\">{images} images of {classes} classes{left_out}. Duplicates are at most \
          {threshold:.2e} apart{how}.<br>\nAll this is what the model sees: a suspicion, no \
-         verdict. Edit the verdicts in keep.csv.</p>\n{missing}<nav class=\"card\"><ul>\n{contents}\
+         verdict.</p>\n{missing}<nav class=\"card\"><ul>\n{contents}\
          </ul>\n{effect}</nav>\n{bodies}",
         left_out = left_out(*junk, not_judged.len()),
         threshold = duplicates.threshold,
         how = if duplicates.estimate.is_some() { " (estimated)" } else { "" },
         missing = missing_pictures(&pictures.missing()),
         effect = effect.as_ref().map_or(String::new(), effect_table),
-    );
-    html::page("Gallery doctor", &body)
+    )
 }
 
 /// What is not examined, if there is such.

@@ -7,11 +7,16 @@ use std::sync::Arc;
 
 use centroids_core::{Embeddings, Pid};
 use centroids_data::{
-    Dataset, DatasetSource, ImageRecord, Layout, Split, list_images, list_others,
+    ArchivedImages, Dataset, DatasetSource, Error as DataError, Files, ImageBytes, ImageList,
+    ImageRecord, ImageSources, Layout, Split, list_images, list_others, read_archive,
+    read_url_list,
 };
 use centroids_model::{EmbedOptions, Embedder};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Error;
+use crate::object_store::open_store;
 
 /// Embeddings and what is missing from them.
 #[derive(Debug)]
@@ -23,7 +28,7 @@ pub struct Embedding {
 }
 
 /// An image that could not be read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unreadable {
     /// The file.
     pub path: PathBuf,
@@ -31,7 +36,7 @@ pub struct Unreadable {
     pub reason: String,
 }
 
-/// Embeds `records`; `progress` is told how many images are done and may break off.
+/// Embeds image files; `progress` is told how many are done and may break off.
 ///
 /// # Errors
 /// [`Error::Interrupted`] when `progress` broke off; when not one image can be read, or the model yields values that are not finite.
@@ -42,9 +47,46 @@ pub fn embed_records(
     options: EmbedOptions,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Embedding, Error> {
-    let paths: Arc<[PathBuf]> = records.iter().map(|record| record.path.clone()).collect();
+    let embedding = embed_list(embedder, records, Arc::new(Files), options, progress)?;
+    named(embedding, pid_names)
+}
+
+/// Embeds images from wherever they are; see [`embed_records`].
+///
+/// # Errors
+/// As [`embed_records`].
+pub fn embed_images(
+    embedder: &Embedder,
+    images: &Images,
+    options: EmbedOptions,
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Embedding, Error> {
+    let sources = Arc::new(images.sources.clone());
+    let embedding = embed_list(embedder, &images.records, sources, options, progress)?;
+    named(embedding, &images.pid_names)
+}
+
+fn named(embedding: Embedding, names: &BTreeMap<Pid, String>) -> Result<Embedding, Error> {
+    let Embedding { embeddings, unreadable } = embedding;
+    if embeddings.is_empty() {
+        let first = unreadable.first().map(|u| u.reason.clone()).unwrap_or_default();
+        return Err(Error::NothingEmbedded { images: unreadable.len(), first });
+    }
+    Ok(Embedding { embeddings: embeddings.with_pid_names(names.clone()), unreadable })
+}
+
+/// Embeds `records`, maybe none, without names of identities. An image that is out of reach is not
+/// left out, but an error: it may be there the next time.
+pub(super) fn embed_list(
+    embedder: &Embedder,
+    records: &[ImageRecord],
+    bytes: Arc<dyn ImageBytes>,
+    options: EmbedOptions,
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Embedding, Error> {
+    let paths = records.iter().map(|record| record.path.clone()).collect();
     let mut broken_off = false;
-    let embedded = embedder.embed(paths, options, &mut |done| {
+    let embedded = embedder.embed(ImageList { paths, bytes }, options, &mut |done| {
         let flow = progress(done);
         broken_off |= flow.is_break();
         flow
@@ -52,18 +94,19 @@ pub fn embed_records(
     if broken_off {
         return Err(Error::Interrupted);
     }
-    let unreadable: Vec<Unreadable> = embedded
-        .failures
+    let mut failures = embedded.failures;
+    let unreachable =
+        |(_, error): &(usize, DataError)| matches!(error, DataError::Unreachable { .. });
+    if let Some(at) = failures.iter().position(unreachable) {
+        return Err(failures.swap_remove(at).1.into());
+    }
+    let unreadable: Vec<Unreadable> = failures
         .into_iter()
         .map(|(row, error)| Unreadable {
             path: records[row].path.clone(),
             reason: error.to_string(),
         })
         .collect();
-    if embedded.rows.is_empty() {
-        let first = unreadable.first().map(|u| u.reason.clone()).unwrap_or_default();
-        return Err(Error::NothingEmbedded { images: records.len(), first });
-    }
     let of_rows = || embedded.rows.iter().map(|&row| &records[row]);
     let embeddings = Embeddings::new(
         embedded.dim,
@@ -72,8 +115,7 @@ pub fn embed_records(
         of_rows().map(|record| record.camid).collect(),
         of_rows().map(|record| record.path.to_string_lossy().into_owned()).collect(),
     )?
-    .with_model(embedder.fingerprint())
-    .with_pid_names(pid_names.clone());
+    .with_model(embedder.fingerprint());
     Ok(Embedding { embeddings, unreadable })
 }
 
@@ -87,9 +129,12 @@ pub struct Images {
     /// Visible files of a folder that are passed over: no images, or outside of the identities'
     /// folders.
     pub left_out: Vec<PathBuf>,
+    /// What reads those images that are no files of their own.
+    pub sources: ImageSources,
 }
 
-/// The images of `input`: one file, a list (`.txt`, a path per line), or a dataset.
+/// The images of `input`: one file, a list (`.txt`, a path per line), a tar archive (`.tar`), or a
+/// dataset.
 ///
 /// `split` takes one split of a dataset; without it a plain folder or manifest gives all its
 /// images. Images directly in the folder are identities of their own, named by their path.
@@ -107,6 +152,7 @@ pub fn images_of(
         match input.extension().and_then(|extension| extension.to_str()) {
             Some("csv" | "jsonl") => {}
             Some("txt") => return listed(input),
+            Some("tar") => return archived(input),
             _ => return Ok(each_its_own(vec![input.to_owned()])),
         }
     }
@@ -127,7 +173,7 @@ pub fn images_of(
     let dataset = source.load()?;
     let records = one_split(&dataset, input, split)?;
     let left_out = if whole { passed_over(input, &records)? } else { Vec::new() };
-    Ok(Images { records, pid_names: dataset.pid_names, left_out })
+    Ok(Images { records, pid_names: dataset.pid_names, left_out, ..Images::default() })
 }
 
 /// The images of the split that was chosen, or of the only one.
@@ -178,11 +224,28 @@ fn listed(list: &Path) -> Result<Images, Error> {
     Ok(each_its_own(paths))
 }
 
+fn archived(archive: &Path) -> Result<Images, Error> {
+    let mut images = read_archive(archive)?;
+    let sources = ImageSources::archive(&mut images);
+    let ArchivedImages { records, pid_names, left_out, .. } = images;
+    Ok(Images { records, pid_names, left_out, sources })
+}
+
+/// The images of a list of URLs (see [`read_url_list`]), read from their store.
+///
+/// # Errors
+/// A broken list, a store that cannot be used, a binary built without object stores.
+pub fn images_of_urls(list: &Path) -> Result<Images, Error> {
+    let (records, pid_names) = read_url_list(list)?;
+    let sources = ImageSources::store(open_store(&records)?);
+    Ok(Images { records, pid_names, sources, ..Images::default() })
+}
+
 fn each_its_own(paths: Vec<PathBuf>) -> Images {
     let pids = || (0..).map(Pid);
     let name = |path: &PathBuf| path.to_string_lossy().into_owned();
     let names = pids().zip(paths.iter().map(name)).collect();
     let record = |(path, pid)| ImageRecord { path, pid, camid: None };
     let records = paths.into_iter().zip(pids()).map(record).collect();
-    Images { records, pid_names: names, left_out: Vec::new() }
+    Images { records, pid_names: names, ..Images::default() }
 }

@@ -1,11 +1,13 @@
 //! Every report that was asked for.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use centroids_core::{
-    CameraRule, Embeddings, Metric, Pid, Preset, Report, Unit, centroids, evaluate_grid,
-    evaluate_preset, search,
+    BlockScores, CameraRule, Embeddings, Metric, Pid, Preset, Report, Unit, centroids, score_grid,
+    score_preset, search,
 };
+use centroids_model::{Workers, alone};
 use serde::Serialize;
 
 use crate::Error;
@@ -38,22 +40,68 @@ pub fn evaluate_all(
     questions: &[Question],
     metric: &Metric,
 ) -> Result<Vec<Report>, Error> {
+    evaluate_together(query, gallery, questions, metric, &*alone())
+}
+
+/// [`evaluate_all`] in several processes: each scores a block of the queries, and all get the reports
+/// that one process would make, to the last bit.
+///
+/// # Errors
+/// As [`evaluate_all`].
+pub fn evaluate_together(
+    query: &Embeddings,
+    gallery: &Embeddings,
+    questions: &[Question],
+    metric: &Metric,
+    workers: &dyn Workers,
+) -> Result<Vec<Report>, Error> {
     let query = numbered_alike(query, gallery);
+    let cut = |rank: usize| rank * query.len() / workers.size();
+    let block = cut(workers.rank())..cut(workers.rank() + 1);
+    let own = score_all(&query, gallery, questions, metric, block)?;
+    let mut blocks = if workers.size() == 1 { vec![own] } else { exchange(&own, workers)? };
+    let mut all = blocks.remove(0);
+    for block in blocks {
+        let joined = all.into_iter().zip(block).map(|(scores, more)| scores.join([more]));
+        all = joined.collect();
+    }
+    let reports = all.into_iter().map(|scores| scores.report(&query, gallery));
+    Ok(reports.collect::<Result<_, _>>()?)
+}
+
+/// What a block of the queries scores, question by question.
+fn score_all(
+    query: &Embeddings,
+    gallery: &Embeddings,
+    questions: &[Question],
+    metric: &Metric,
+    block: Range<usize>,
+) -> Result<Vec<BlockScores>, Error> {
     let asked =
         |unit: &Unit, rule: &CameraRule| questions.contains(&Question::Protocol(*unit, *rule));
     let units = |unit: &&Unit| CameraRule::ALL.iter().any(|rule| asked(unit, rule));
     let rules = |rule: &&CameraRule| Unit::ALL.iter().any(|unit| asked(unit, rule));
     let units: Vec<Unit> = Unit::ALL.iter().filter(units).copied().collect();
     let rules: Vec<CameraRule> = CameraRule::ALL.iter().filter(rules).copied().collect();
-    let grid = evaluate_grid(&query, gallery, &units, &rules, metric)?;
+    let grid = score_grid(query, gallery, (&units, &rules), metric, block.clone())?;
     let answer = |question: &Question| match *question {
-        Question::Preset(preset) => evaluate_preset(&query, gallery, preset, metric),
+        Question::Preset(preset) => score_preset(query, gallery, preset, metric, block.clone()),
         Question::Protocol(unit, rule) => {
-            let asked = |report: &&Report| (report.unit, report.cameras) == (unit, rule);
+            let asked = |scores: &&BlockScores| scores.protocol() == (unit, rule);
             Ok(grid.iter().find(asked).cloned().unwrap_or_else(|| unreachable!("in the grid")))
         }
     };
     questions.iter().map(|question| answer(question).map_err(Error::from)).collect()
+}
+
+/// The scores of all processes, in the order of their ranks.
+fn exchange(own: &[BlockScores], workers: &dyn Workers) -> Result<Vec<Vec<BlockScores>>, Error> {
+    let failed = |error: serde_json::Error| Error::Processes {
+        reason: format!("scores of another process cannot be read: {error}"),
+    };
+    let own = serde_json::to_vec(own).map_err(failed)?;
+    let all = workers.gather_bytes(&own);
+    all.iter().map(|scores| serde_json::from_slice(scores).map_err(failed)).collect()
 }
 
 /// The queries with the pids that equal names have in the gallery.

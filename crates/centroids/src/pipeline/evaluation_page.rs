@@ -54,6 +54,18 @@ pub fn write_evaluation_page(
     path: &Path,
     page: &EvaluationPage<'_>,
 ) -> Result<Vec<Unreadable>, Error> {
+    let mut missing = Vec::new();
+    let body = evaluation_body(path, page, &mut missing)?;
+    write_text(path, &html::page("Evaluation", &body))?;
+    Ok(missing)
+}
+
+/// Tables, curves and hardest queries; `path` is that of the page, for errors.
+pub(super) fn evaluation_body(
+    path: &Path,
+    page: &EvaluationPage<'_>,
+    missing: &mut Vec<Unreadable>,
+) -> Result<String, Error> {
     let query = numbered_alike(page.query, page.gallery);
     let page = &EvaluationPage { query: &query, ..*page };
     let EvaluationPage { gallery, reports, .. } = page;
@@ -83,14 +95,12 @@ pub fn write_evaluation_page(
         body += &ap_histogram(report);
     }
     body += "</div>\n";
-    let mut missing = Vec::new();
     for report in reports.iter().filter(|report| report.cameras == reports[0].cameras) {
         if report.preset.is_none() && report.unit != Unit::Nearest {
-            body += &hardest(page, report, path, &mut missing)?;
+            body += &hardest(page, report, path, missing)?;
         }
     }
-    write_text(path, &html::page("Evaluation", &body))?;
-    Ok(missing)
+    Ok(body)
 }
 
 /// Reports whose figures may be compared with each other.

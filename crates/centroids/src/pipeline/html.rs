@@ -21,6 +21,8 @@ border: 1px solid var(--line); border-radius: 8px; overflow-x: auto; }
 .card p { margin: 0.1rem 0 0.6rem; }
 .charts { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); }
 .charts .card { margin: 0; }
+.maps { grid-template-columns: repeat(auto-fit, minmax(min(34rem, 100%), 1fr)); }
+.part { margin: 2.5rem 0 1rem; font-size: 1.25rem; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 .strip { background: #fff; padding: 4px; border-radius: 4px; width: fit-content; }

@@ -1,10 +1,13 @@
-//! Several processes that train together: started by a launcher of MPI, one for each device.
+//! Several processes of one command: those of MPI train together, others share out work by number.
 
 #[cfg(feature = "mpi")]
 mod mpi;
 
+mod share;
+
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
+pub use share::Share;
 
 /// In how many processes a launcher (mpirun, srun) has started this program; 1 without one.
 pub fn launched() -> usize {

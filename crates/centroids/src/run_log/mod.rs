@@ -29,20 +29,20 @@ pub(crate) fn update(run: &RunDir) -> Result<(), Error> {
 }
 
 /// A line of the metrics file as points of curves.
-struct Line {
+pub(crate) struct Line {
     /// Epoch, from 0.
-    epoch: u64,
+    pub(crate) epoch: u64,
     /// Unix seconds at which it was written; 0 in logs of old versions.
     time: f64,
     /// Seconds that the epoch took; 0 for an evaluation.
     seconds: f64,
     /// Name and value of every number, under the reference's names; `nearest/…` and `centroid/…`
     /// for evaluations of identities.
-    scalars: Vec<(String, f64)>,
+    pub(crate) scalars: Vec<(String, f64)>,
 }
 
 impl Line {
-    fn of(line: &Value) -> Line {
+    pub(crate) fn of(line: &Value) -> Line {
         let number = |key: &str| line[key].as_f64().unwrap_or_default();
         let numbers = line.as_object().into_iter().flatten();
         let own = numbers.filter(|(name, _)| !["epoch", "time"].contains(&name.as_str()));

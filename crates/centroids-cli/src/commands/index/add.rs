@@ -9,7 +9,7 @@ use centroids::pipeline::{
     AddReport, Addition, Images, ModelFile, TimeFrom, add_embeddings, add_images, add_parquet,
     open_model,
 };
-use centroids::store::{AddOptions, EmbeddedGallery, Gallery, OnConflict, ParquetMembers};
+use centroids::store::{AddOptions, Gallery, OnConflict, ParquetMembers};
 use serde_json::json;
 
 use super::open;
@@ -25,13 +25,13 @@ pub(super) fn run(arguments: &AddIndexArgs, output: &Output) -> anyhow::Result<(
         arguments.inputs.iter().cloned().partition(|input| is_embeddings(input));
     let mut report = AddReport::default();
     for file in &files {
-        merge(&mut report, add_file(&gallery, file, &addition, output)?);
+        merge(&mut report, add_file(&*gallery, file, &addition, output)?);
     }
     if !pictures.is_empty() {
         let images = images(arguments, &pictures, output)?;
-        let model = model_of(arguments, &gallery, output)?;
+        let model = model_of(arguments, &*gallery, output)?;
         let mut counter = Counter::new(output, "adding", images.records.len());
-        let added = add_images(&gallery, &model, &images, &addition, &mut |done| {
+        let added = add_images(&*gallery, &model, &images, &addition, &mut |done| {
             let _ = counter.at(done);
         });
         counter.finish();
@@ -67,7 +67,7 @@ fn is_embeddings(input: &Path) -> bool {
 
 /// Adds an embedding file, with progress.
 pub(super) fn add_file(
-    gallery: &EmbeddedGallery,
+    gallery: &dyn Gallery,
     file: &Path,
     addition: &Addition,
     output: &Output,
@@ -107,7 +107,7 @@ fn images(
 
 fn model_of(
     arguments: &AddIndexArgs,
-    gallery: &EmbeddedGallery,
+    gallery: &dyn Gallery,
     output: &Output,
 ) -> anyhow::Result<ModelFile> {
     let path = model_path(arguments.model.as_deref(), gallery)?;
@@ -117,11 +117,8 @@ fn model_of(
 }
 
 /// The model given, or the one that the gallery names.
-pub(crate) fn model_path(
-    given: Option<&Path>,
-    gallery: &EmbeddedGallery,
-) -> anyhow::Result<PathBuf> {
-    let file = gallery.path().display();
+pub(crate) fn model_path(given: Option<&Path>, gallery: &dyn Gallery) -> anyhow::Result<PathBuf> {
+    let file = gallery.location();
     match (given, gallery.settings().model_path.as_str()) {
         (Some(path), _) => Ok(path.to_owned()),
         (None, "") => bail!("{file} does not say where its model is; give it with --model"),

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use centroids::core::{CentroidOf, Metric};
 use centroids::model::parse_device;
 use centroids::pipeline::{gallery_settings, open_model};
-use centroids::store::{EmbeddedGallery, Gallery, Precision, Settings};
+use centroids::store::{Precision, Settings, create_gallery};
 use serde_json::json;
 
 use crate::cli::{CreateIndexArgs, KeptArgs, Width};
@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &CreateIndexArgs, output: &Output) -> anyhow::Resul
         None => Settings::new(arguments.dim.unwrap_or_default()),
     };
     let settings = kept(settings, &arguments.kept);
-    let gallery = EmbeddedGallery::create(&arguments.file, &settings)?;
+    let gallery = create_gallery(&arguments.file, &settings)?;
     let settings = gallery.settings();
     let of =
         if settings.model.is_empty() { String::new() } else { format!(" of {}", settings.model) };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use centroids::core::Pid;
-use centroids::store::{EmbeddedGallery, Gallery, MemberId, Selection};
+use centroids::store::{Gallery, MemberId, Selection};
 use serde_json::json;
 
 use super::{class, open};
@@ -16,23 +16,23 @@ use crate::output::{Output, text};
 
 pub(super) fn remove(arguments: &RemoveIndexArgs, output: &Output) -> anyhow::Result<()> {
     let gallery = open(&arguments.file)?;
-    let count = gallery.remove(&selection(&gallery, &arguments.which)?)?;
+    let count = gallery.remove(&selection(&*gallery, &arguments.which)?)?;
     say(&arguments.file, "removed", count, output);
     Ok(())
 }
 
 pub(super) fn relabel(arguments: &RelabelIndexArgs, output: &Output) -> anyhow::Result<()> {
     let gallery = open(&arguments.file)?;
-    let to = class(&gallery, &arguments.to)?;
-    let count = gallery.relabel(&selection(&gallery, &arguments.which)?, &to)?;
+    let to = class(&*gallery, &arguments.to)?;
+    let count = gallery.relabel(&selection(&*gallery, &arguments.which)?, &to)?;
     say(&arguments.file, "relabelled", count, output);
     Ok(())
 }
 
 pub(super) fn merge(arguments: &MergeIndexArgs, output: &Output) -> anyhow::Result<()> {
     let gallery = open(&arguments.file)?;
-    let pids = pids(&gallery, &arguments.class)?;
-    let count = gallery.merge(&pids, &class(&gallery, &arguments.into)?)?;
+    let pids = pids(&*gallery, &arguments.class)?;
+    let count = gallery.merge(&pids, &class(&*gallery, &arguments.into)?)?;
     say(&arguments.file, "moved", count, output);
     Ok(())
 }
@@ -43,23 +43,27 @@ pub(super) fn quarantine(
     output: &Output,
 ) -> anyhow::Result<()> {
     let gallery = open(&arguments.file)?;
-    let count = gallery.quarantine(&selection(&gallery, &arguments.which)?, aside)?;
+    let count = gallery.quarantine(&selection(&*gallery, &arguments.which)?, aside)?;
     say(&arguments.file, if aside { "quarantined" } else { "released" }, count, output);
     Ok(())
 }
 
 pub(super) fn compact(arguments: &CompactIndexArgs, output: &Output) -> anyhow::Result<()> {
     let gallery = open(&arguments.file)?;
-    let size = || std::fs::metadata(&arguments.file).map(|file| file.len());
-    let before = size()?;
+    let before = gallery.stats()?.bytes;
     gallery.compact()?;
-    let after = size()?;
-    output.line(format!("{}: {before} bytes before, {after} after", arguments.file.display()));
+    let after = gallery.stats()?.bytes;
+    output.line(match (before, after) {
+        (Some(before), Some(after)) => {
+            format!("{}: {before} bytes before, {after} after", gallery.location())
+        }
+        _ => format!("{}: the server does that by itself", gallery.location()),
+    });
     output.value(&json!({ "file": text(&arguments.file), "before": before, "after": after }));
     Ok(())
 }
 
-fn selection(gallery: &EmbeddedGallery, which: &WhichArgs) -> anyhow::Result<Selection> {
+fn selection(gallery: &dyn Gallery, which: &WhichArgs) -> anyhow::Result<Selection> {
     if !which.key.is_empty() {
         return Ok(Selection::Keys(which.key.clone()));
     }
@@ -70,10 +74,10 @@ fn selection(gallery: &EmbeddedGallery, which: &WhichArgs) -> anyhow::Result<Sel
 }
 
 /// Classes that there are; a misspelt one is an error.
-fn pids(gallery: &EmbeddedGallery, classes: &[String]) -> anyhow::Result<Vec<Pid>> {
+fn pids(gallery: &dyn Gallery, classes: &[String]) -> anyhow::Result<Vec<Pid>> {
     let find = |text: &String| match gallery.find_class(&class(gallery, text)?)? {
         Some(pid) => Ok(pid),
-        None => bail!("{}: has no class `{text}`", gallery.path().display()),
+        None => bail!("{}: has no class `{text}`", gallery.location()),
     };
     classes.iter().map(find).collect()
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use centroids::core::Pid;
-use centroids::store::{EmbeddedGallery, Gallery, MemberId};
+use centroids::store::{Gallery, MemberId};
 use serde_json::json;
 
 use super::{class, open};
@@ -15,16 +15,16 @@ pub(super) fn list(arguments: &ListIndexArgs, output: &Output) -> anyhow::Result
     let gallery = open(&arguments.file)?;
     let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
     match &arguments.class {
-        None => classes(&gallery, arguments.after.map(Pid), limit, output),
-        Some(name) => match gallery.find_class(&class(&gallery, name)?)? {
-            Some(pid) => members(&gallery, pid, (arguments.after.map(MemberId), limit), output),
+        None => classes(&*gallery, arguments.after.map(Pid), limit, output),
+        Some(name) => match gallery.find_class(&class(&*gallery, name)?)? {
+            Some(pid) => members(&*gallery, pid, (arguments.after.map(MemberId), limit), output),
             None => bail!("{}: has no class `{name}`", arguments.file.display()),
         },
     }
 }
 
 fn classes(
-    gallery: &EmbeddedGallery,
+    gallery: &dyn Gallery,
     after: Option<Pid>,
     limit: usize,
     output: &Output,
@@ -47,7 +47,7 @@ fn classes(
 }
 
 fn members(
-    gallery: &EmbeddedGallery,
+    gallery: &dyn Gallery,
     pid: Pid,
     (after, limit): (Option<MemberId>, usize),
     output: &Output,

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::ensure;
 use centroids::core::Embeddings;
-use centroids::store::{EmbeddedGallery, ParquetMembers, Settings, write_parquet};
+use centroids::store::{
+    Error, OpenOptions, ParquetMembers, Settings, create_gallery, open_gallery, write_parquet,
+};
 use serde_json::json;
 
 use super::add::{add_file, addition, say};
@@ -15,13 +17,14 @@ use crate::out_path::check_out;
 use crate::output::{Output, text};
 
 pub(super) fn import(arguments: &ImportIndexArgs, output: &Output) -> anyhow::Result<()> {
-    let gallery = if arguments.file.exists() {
-        open(&arguments.file)?
-    } else {
-        let settings = kept(settings_for(&arguments.input)?, &arguments.kept);
-        EmbeddedGallery::create(&arguments.file, &settings)?
+    let gallery = match open_gallery(&arguments.file, OpenOptions::default()) {
+        Err(Error::Missing { .. }) => {
+            let settings = kept(settings_for(&arguments.input)?, &arguments.kept);
+            create_gallery(&arguments.file, &settings)?
+        }
+        opened => opened?,
     };
-    let report = add_file(&gallery, &arguments.input, &addition(&arguments.common), output)?;
+    let report = add_file(&*gallery, &arguments.input, &addition(&arguments.common), output)?;
     say(&report, &arguments.file, output);
     Ok(())
 }
@@ -49,7 +52,7 @@ pub(super) fn export(arguments: &ExportIndexArgs, output: &Output) -> anyhow::Re
     check_out(out, &["parquet", "safetensors", "npy"])?;
     let gallery = open(file)?;
     let members = if out.extension().is_some_and(|kind| kind == "parquet") {
-        write_parquet(&gallery, out)?
+        write_parquet(&*gallery, out)?
     } else {
         let embeddings = gallery.to_embeddings()?;
         embeddings.save(out)?;
