@@ -64,11 +64,11 @@ impl Graph {
             rows: rows.len(),
             recall: 1.0,
             neighbours: NEIGHBOURS,
-            sample: SAMPLE.min(rows.len()),
+            sample: 0,
             seconds: start.elapsed().as_secs_f64(),
         };
         let mut graph = Self { index, ids, keys, changes: 0, report };
-        graph.report.recall = graph.measure(rows)?;
+        (graph.report.recall, graph.report.sample) = graph.measure(rows)?;
         Ok(graph)
     }
 
@@ -149,18 +149,21 @@ impl Graph {
         Ok(found.keys.iter().filter_map(|&key| self.ids.get(key as usize).copied()).collect())
     }
 
-    /// The share of rows' exact nearest neighbours that is found, over rows at even spaces.
-    fn measure(&self, rows: &Rows) -> Result<f64, Error> {
+    /// The share of rows' exact nearest neighbours that is found, over rows at even spaces, and the
+    /// number of these rows.
+    fn measure(&self, rows: &Rows) -> Result<(f64, usize), Error> {
         let step = rows.len().div_ceil(SAMPLE).max(1);
         let sample: Vec<usize> = (0..rows.len()).step_by(step).collect();
-        let vector = |row: usize| rows.vector(row).into_iter().map(f64::from).collect();
+        let vector =
+            |row: usize| -> Vec<f64> { rows.vector(row).into_iter().map(f64::from).collect() };
         let queries: Vec<Vec<f64>> = sample.iter().map(|&row| vector(row)).collect();
-        let place: HashMap<RowId, usize> = rows.ids().iter().copied().zip(0..).collect();
         let nearest = |query: &[f64], own: usize, candidates: &[RowId]| -> HashSet<RowId> {
-            let distance =
-                |id: &RowId| Distance::SquaredEuclidean.between_prepared(query, &vector(place[id]));
+            let distance = |id: RowId| {
+                let other = vector(rows.place(id)?);
+                Some((Distance::SquaredEuclidean.between_prepared(query, &other), id))
+            };
             let others = candidates.iter().filter(|id| **id != rows.ids()[own]);
-            let mut others: Vec<_> = others.map(|id| (distance(id), *id)).collect();
+            let mut others: Vec<_> = others.filter_map(|&id| distance(id)).collect();
             others.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.pid.cmp(&b.1.pid)));
             others.into_iter().take(NEIGHBOURS).map(|(_, id)| id).collect()
         };
@@ -173,7 +176,8 @@ impl Graph {
             right += nearest(query, own, &found).intersection(&exact).count();
             wanted += exact.len();
         }
-        Ok(if wanted == 0 { 1.0 } else { right as f64 / wanted as f64 })
+        let recall = if wanted == 0 { 1.0 } else { right as f64 / wanted as f64 };
+        Ok((recall, queries.len()))
     }
 }
 

@@ -8,14 +8,14 @@ use crate::support::{Numbers, add, member};
 
 const DIM: usize = 16;
 
-/// Identities of two images each, of two looks where there are several centroids.
+/// Identities of four images from two cameras.
 fn filled(settings: &Settings, pids: i64) -> Fresh {
     let fresh = Fresh::new(settings);
     let mut numbers = Numbers(21);
-    let members: Vec<_> = (0..2 * pids)
+    let members: Vec<_> = (0..4 * pids)
         .map(|i| {
             let camera = Some(i as u32 % 2);
-            member(&format!("{i}"), i / 2, camera, &numbers.vector(DIM))
+            member(&format!("{i}"), i / 4, camera, &numbers.vector(DIM))
         })
         .collect();
     add(&fresh.gallery, &members);
@@ -63,7 +63,9 @@ fn nearly_all_that_is_near_is_found_at_its_exact_distance() {
         let found = recall(&ask(&gallery, &options), &ask(&fresh.gallery, &options));
         let report = gallery.approximation().unwrap();
         assert!(found >= 0.95 && report.recall >= 0.95, "{found} {report:?}");
-        assert_eq!((report.rows, report.sample, report.neighbours), (3000, 100, 10));
+        // Random images of one identity often have two looks.
+        assert_eq!(report.rows > 3000, sub_centroids > 1);
+        assert!(report.rows >= 3000 && report.sample > 90 && report.neighbours == 10);
         assert_eq!(fresh.gallery.approximation(), None);
     }
 }
