@@ -58,7 +58,8 @@ fn squared_euclidean<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
     sum_of_terms(a, b, |a, b| (a - b) * (a - b))
 }
 
-fn dot<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
+/// Sum of the products.
+pub(crate) fn dot<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
     sum_of_terms(a, b, |a, b| a * b)
 }
 

@@ -39,6 +39,7 @@ pub use findings::{
     Pair, Pairs, Rank1, Split, Votes,
 };
 pub use judgement::Judgement;
+pub use outliers::{MAD_TO_DEVIATION, median};
 
 /// What to look for, and how.
 #[derive(Clone, Copy, Debug, PartialEq)]

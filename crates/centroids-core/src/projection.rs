@@ -1,5 +1,6 @@
 //! Vectors on a plane, for people to look at.
 
+use crate::distance::{dot, length};
 use crate::embeddings::Embeddings;
 
 /// Rounds of the power iteration; it ends earlier where the direction stands still.
@@ -45,7 +46,6 @@ pub fn principal_plane(set: &Embeddings) -> Projection {
 
 /// The unit vector along which centred rows spread most, `[d]`; `None` if they do not.
 fn principal_axis(rows: &[Vec<f64>]) -> Option<Vec<f64>> {
-    let length = |row: &Vec<f64>| dot(row, row);
     let first = rows.iter().max_by(|a, b| length(a).total_cmp(&length(b)))?;
     let mut axis = unit(first.clone())?;
     for _ in 0..ROUNDS {
@@ -67,13 +67,9 @@ fn principal_axis(rows: &[Vec<f64>]) -> Option<Vec<f64>> {
 }
 
 fn unit(mut vector: Vec<f64>) -> Option<Vec<f64>> {
-    let length = dot(&vector, &vector).sqrt();
+    let length = length(&vector);
     vector.iter_mut().for_each(|x| *x /= length);
     (length > 1e-12).then_some(vector)
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

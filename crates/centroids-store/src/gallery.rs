@@ -99,6 +99,18 @@ pub trait Gallery: Send + Sync {
     /// Of the engine.
     fn find_class(&self, class: &ClassRef) -> Result<Option<Pid>, Error>;
 
+    /// The class that a text means here: a name, or else the pid of a class that may have a name.
+    ///
+    /// # Errors
+    /// Of the engine.
+    fn class_named(&self, text: &str) -> Result<ClassRef, Error> {
+        let named = ClassRef::Name(text.to_owned());
+        match text.parse::<i64>() {
+            Ok(pid) if self.find_class(&named)?.is_none() => Ok(ClassRef::Pid(Pid(pid))),
+            _ => Ok(named),
+        }
+    }
+
     /// Whether a class has a name that is not its number.
     ///
     /// # Errors
@@ -279,6 +291,18 @@ pub struct Verification {
 }
 
 impl Verification {
+    /// Problems that are named; of the others it is said how many they are.
+    const NAMED: usize = 20;
+
+    /// Shortens the list of problems to those that are named.
+    pub(crate) fn name_some(&mut self) {
+        let more = self.problems.len().saturating_sub(Self::NAMED);
+        if more > 0 {
+            self.problems.truncate(Self::NAMED);
+            self.problems.push(format!("and {more} more"));
+        }
+    }
+
     /// Whether nothing is wrong, or nothing any more.
     pub fn sound(&self) -> bool {
         self.problems.is_empty()

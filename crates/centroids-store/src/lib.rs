@@ -69,6 +69,8 @@ mod part;
 
 mod encoded;
 
+mod ranking;
+
 mod scan;
 
 mod subdivision;

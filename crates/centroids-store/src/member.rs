@@ -63,6 +63,13 @@ pub enum ClassRef {
     Name(String),
 }
 
+impl ClassRef {
+    /// Whether it is nobody (pid −1).
+    pub fn is_junk(&self) -> bool {
+        *self == Self::Pid(Pid::JUNK)
+    }
+}
+
 impl From<Pid> for ClassRef {
     fn from(pid: Pid) -> Self {
         Self::Pid(pid)

@@ -88,6 +88,13 @@ impl Settings {
         self
     }
 
+    /// Distance of a vector from a query that is ready for comparison; the vector is made so.
+    pub(crate) fn distance_from(&self, query: &[f64], vector: &mut [f64]) -> f64 {
+        let metric = self.metric();
+        metric.prepare(vector);
+        metric.distance.between_prepared(query, vector)
+    }
+
     /// Refuses what cannot be kept.
     ///
     /// # Errors

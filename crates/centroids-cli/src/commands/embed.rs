@@ -178,6 +178,16 @@ pub(crate) fn embed_split(
     Ok(embedding.embeddings)
 }
 
+/// Query and gallery of a dataset, see [`embed_split`].
+pub(crate) fn embed_query_and_gallery(
+    model: &ModelFile,
+    dataset: &Dataset,
+    output: &Output,
+) -> anyhow::Result<(Embeddings, Embeddings)> {
+    let query = embed_split(model, dataset, Split::Query, output)?;
+    Ok((query, embed_split(model, dataset, Split::Gallery, output)?))
+}
+
 pub(super) fn warn_of_unreadable(unreadable: &[Unreadable], output: &Output) {
     for image in unreadable {
         output.note(format!("warning: left out: {}", image.reason));

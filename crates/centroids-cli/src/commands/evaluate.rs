@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{bail, ensure};
 use centroids::Experiment;
 use centroids::core::{CameraRule, Embeddings, Preset, Report, Unit};
-use centroids::data::{DatasetSource, Layout, Split, load_all};
+use centroids::data::{DatasetSource, Layout, load_all};
 use centroids::model::{Workers, parse_device};
 use centroids::pipeline::{
     EvaluationPage, Question, RankPictureOptions, UnitCost, Unreadable, evaluate_all,
@@ -16,7 +16,7 @@ use centroids::pipeline::{
 use comfy_table::Table;
 use serde_json::{Value, json};
 
-use super::embed::embed_split;
+use super::embed::embed_query_and_gallery;
 use super::refine;
 use super::statistics::{Evaluated, Statistics};
 use crate::cli::{EvaluateArgs, LayoutArgs};
@@ -120,8 +120,7 @@ pub(crate) fn test(experiment: &Experiment, output: &Output) -> anyhow::Result<E
     let datasets = load_all(&experiment.sources()?)?;
     let mut results = Vec::new();
     for dataset in &datasets {
-        let query = embed_split(&model, dataset, Split::Query, output)?;
-        let gallery = embed_split(&model, dataset, Split::Gallery, output)?;
+        let (query, gallery) = embed_query_and_gallery(&model, dataset, output)?;
         let reports =
             evaluate_all(&query, &gallery, &experiment.questions()?, &experiment.metric()?)?;
         output.line(format!("{} on {}", path.display(), dataset.name));
@@ -212,8 +211,7 @@ fn inputs(
             let model = open_model(run, &parse_device(&arguments.device)?)?;
             let dataset = arguments.dataset.as_deref();
             let dataset = source(dataset, &arguments.layout, &model.experiment)?.load()?;
-            let query = embed_split(&model, &dataset, Split::Query, output)?;
-            let gallery = embed_split(&model, &dataset, Split::Gallery, output)?;
+            let (query, gallery) = embed_query_and_gallery(&model, &dataset, output)?;
             Ok((query, gallery, model.experiment))
         }
         _ => bail!("give --query and --gallery, or --run"),

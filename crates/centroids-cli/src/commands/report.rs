@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use centroids::RunDir;
 use centroids::core::Unit;
 use centroids::core::doctor::Options;
-use centroids::data::Split;
 use centroids::model::parse_device;
 use centroids::pipeline::{
     EvaluationPage, Question, RunPage, evaluate_all, open_model, unit_costs, verify_all,
@@ -13,7 +12,7 @@ use centroids::pipeline::{
 };
 use serde_json::json;
 
-use super::embed::embed_split;
+use super::embed::embed_query_and_gallery;
 use super::evaluate::{page_picture, show_reports, source, warn_of_missing};
 use super::gallery::examine;
 use crate::cli::ReportArgs;
@@ -27,8 +26,7 @@ pub(crate) fn run(arguments: ReportArgs, output: &Output) -> anyhow::Result<Exit
     let model = open_model(run.path(), &parse_device(&arguments.device)?)?;
     let experiment = &model.experiment;
     let dataset = source(arguments.dataset.as_deref(), &arguments.layout, experiment)?.load()?;
-    let query = embed_split(&model, &dataset, Split::Query, output)?;
-    let gallery = embed_split(&model, &dataset, Split::Gallery, output)?;
+    let (query, gallery) = embed_query_and_gallery(&model, &dataset, output)?;
     let metric = experiment.metric()?;
     let questions = Question::grid(Unit::ALL, &[experiment.cameras()?]);
     let reports = evaluate_all(&query, &gallery, &questions, &metric)?;

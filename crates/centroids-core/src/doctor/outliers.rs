@@ -9,7 +9,7 @@ use crate::embeddings::Embeddings;
 use crate::ids::Pid;
 
 /// Makes the median absolute deviation of a normal distribution its standard deviation.
-pub(super) const MAD_TO_DEVIATION: f64 = 1.4826;
+pub const MAD_TO_DEVIATION: f64 = 1.4826;
 
 /// Smallest scale of ln distance.
 const LEAST_SPREAD: f64 = 0.1;
@@ -78,7 +78,7 @@ fn comparable(gallery: &Embeddings, own: &[Option<f64>]) -> Vec<Option<f64>> {
 }
 
 /// The middle value, or the mean of the two middle ones; `None` of none.
-pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     let upper = *values.get(middle)?;

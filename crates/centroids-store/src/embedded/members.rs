@@ -19,7 +19,7 @@ pub(super) fn add(
     encoded: &Encoded,
     options: AddOptions,
 ) -> Result<Added, Fault> {
-    if new.class == ClassRef::Pid(Pid::JUNK) {
+    if new.class.is_junk() {
         return Ok(Added::Junk);
     }
     let transaction = ledger.transaction;

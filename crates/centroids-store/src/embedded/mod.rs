@@ -183,7 +183,7 @@ impl Gallery for EmbeddedGallery {
     }
 
     fn relabel(&self, selection: &Selection, class: &ClassRef) -> Result<usize, Error> {
-        if *class == ClassRef::Pid(Pid::JUNK) {
+        if class.is_junk() {
             return Err(Error::JunkClass);
         }
         self.write(|ledger| members::relabel(ledger, selection, class))

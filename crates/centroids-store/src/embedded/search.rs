@@ -1,7 +1,5 @@
 //! From candidates in single precision to hits in the exact order.
 
-use std::collections::BTreeSet;
-
 use centroids_core::{Pid, Unit};
 use rusqlite::{Transaction, params_from_iter, types};
 use serde_json::Value;
@@ -13,6 +11,7 @@ use super::read::name_of;
 use crate::member::MemberId;
 use crate::part::{Contribution, Part, camid_of};
 use crate::question::{Answer, Example, Hit, SearchOptions};
+use crate::ranking::{self, rank, wanted};
 use crate::scan::RowId;
 use crate::settings::Settings;
 
@@ -36,11 +35,6 @@ pub(super) fn run(
     };
     let each = queries.iter().zip(found);
     each.map(|(query, found)| exact.answer(query, found)).collect()
-}
-
-/// Hits wanted of the scan: one more than asked for, for the margin.
-fn wanted(options: &SearchOptions) -> usize {
-    options.k.max(2)
 }
 
 fn candidates(
@@ -77,8 +71,22 @@ fn candidates(
     Ok(found)
 }
 
-/// Something with its exact distance: in the order of this tuple.
+/// Something with its exact distance.
 type Found = (f64, Pid, Option<MemberId>);
+
+impl ranking::Found for Found {
+    fn distance(&self) -> f64 {
+        self.0
+    }
+
+    fn pid(&self) -> Pid {
+        self.1
+    }
+
+    fn member(&self) -> Option<MemberId> {
+        self.2
+    }
+}
 
 struct Exact<'a> {
     transaction: &'a Transaction<'a>,
@@ -113,9 +121,7 @@ impl Exact<'_> {
         }
         let Part { weight, sum: mean, .. } = room;
         mean.iter_mut().for_each(|sum| *sum /= *weight);
-        let metric = self.settings.metric();
-        metric.prepare(mean);
-        Ok(Some(metric.distance.between_prepared(query, mean)))
+        Ok(Some(self.settings.distance_from(query, mean)))
     }
 
     fn to_member(&self, query: &[f64], member: MemberId) -> Result<f64, Fault> {
@@ -129,9 +135,7 @@ impl Exact<'_> {
     }
 
     fn compare(&self, query: &[f64], mut vector: Vec<f64>) -> f64 {
-        let metric = self.settings.metric();
-        metric.prepare(&mut vector);
-        metric.distance.between_prepared(query, &vector)
+        self.settings.distance_from(query, &mut vector)
     }
 
     /// Exact distances to everything that passes the filter, read from the file: the centroid of an
@@ -182,15 +186,7 @@ impl Exact<'_> {
 
     /// The nearest, in order, with what is to be said of them.
     fn answer(&self, query: &[f64], mut found: Vec<Found>) -> Result<Answer, Fault> {
-        found.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
-        if self.options.unit != Unit::Instance {
-            let mut pids = BTreeSet::new();
-            found.retain(|found| pids.insert(found.1));
-        }
-        let margin = found.first().and_then(|first| {
-            let other = found.iter().take(wanted(self.options)).find(|found| found.1 != first.1);
-            other.map(|other| other.0 - first.0)
-        });
+        let margin = rank(&mut found, self.options);
         let unknown = self.options.is_unknown(found.first().map(|first| first.0));
         found.truncate(self.options.k);
         let hit = |((distance, pid, member), rank): (Found, usize)| {

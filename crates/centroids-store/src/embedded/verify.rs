@@ -17,9 +17,6 @@ use crate::settings::Settings;
 /// Largest difference of a sum, relative to the sum of its members' lengths.
 const TOLERANCE: f64 = 1e-9;
 
-/// Problems that are named; of more only the number is.
-const NAMED: usize = 20;
-
 /// What was found, and where sums are to be made anew.
 pub(super) struct Findings {
     pub(super) result: Verification,
@@ -46,12 +43,7 @@ pub(super) fn run(transaction: &Transaction<'_>, settings: &Settings) -> Result<
         compare_sub_centroids(transaction, settings, pids, &mut findings)?;
     }
     compare_classes(transaction, &mut findings)?;
-    let problems = &mut findings.result.problems;
-    if problems.len() > NAMED {
-        let more = problems.len() - NAMED;
-        problems.truncate(NAMED);
-        problems.push(format!("and {more} more"));
-    }
+    findings.result.name_some();
     Ok(findings)
 }
 

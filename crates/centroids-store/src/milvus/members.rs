@@ -122,7 +122,7 @@ impl Batch {
         encoded: &Encoded,
         options: AddOptions,
     ) -> Result<Added, Error> {
-        if new.class == ClassRef::Pid(Pid::JUNK) {
+        if new.class.is_junk() {
             return Ok(Added::Junk);
         }
         let there = |member: &MemberRow| Added::AlreadyThere {

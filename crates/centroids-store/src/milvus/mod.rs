@@ -134,7 +134,7 @@ impl Gallery for MilvusGallery {
     }
 
     fn relabel(&self, selection: &Selection, class: &ClassRef) -> Result<usize, Error> {
-        if *class == ClassRef::Pid(Pid::JUNK) {
+        if class.is_junk() {
             return Err(Error::JunkClass);
         }
         members::relabel(&self.shelf, selection, class)

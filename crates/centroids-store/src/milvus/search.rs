@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::member::MemberId;
 use crate::part::{Contribution, Part};
 use crate::question::{Answer, Example, Filter, Hit, SearchOptions};
+use crate::ranking::{self, rank, wanted};
 
 /// Bytes of an answer, roughly.
 const BYTES: usize = 16 << 20;
@@ -25,6 +26,20 @@ struct Found {
     /// Name of the identity; `None`: not looked up.
     name: Option<String>,
     image: Option<Example>,
+}
+
+impl ranking::Found for Found {
+    fn distance(&self) -> f64 {
+        self.distance
+    }
+
+    fn pid(&self) -> Pid {
+        Pid(self.pid)
+    }
+
+    fn member(&self) -> Option<MemberId> {
+        self.image.as_ref().map(|image| image.id)
+    }
 }
 
 /// Answers all queries, which are made ready for comparison.
@@ -81,15 +96,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Hits that are put in order: one more than asked for, for the margin.
-    fn wanted(&self) -> usize {
-        self.options.k.max(2)
-    }
-
     fn compare(&self, query: &[f64], mut vector: Vec<f64>) -> f64 {
-        let metric = self.shelf.settings.metric();
-        metric.prepare(&mut vector);
-        metric.distance.between_prepared(query, &vector)
+        self.shelf.settings.distance_from(query, &mut vector)
     }
 
     /// Rows that may count, as the server filters them.
@@ -115,7 +123,7 @@ impl Search<'_> {
     fn nearest<R: Candidate>(&self, queries: &[&[f64]]) -> Result<Vec<Vec<Found>>, Error> {
         let mut found = vec![Vec::new(); queries.len()];
         let mut open: Vec<usize> = (0..queries.len()).collect();
-        let mut limit = self.wanted().saturating_add(self.wanted() / 2 + 6);
+        let mut limit = wanted(self.options).saturating_add(wanted(self.options) / 2 + 6);
         while !open.is_empty() {
             if limit > MAX_ROWS {
                 let rest: Vec<&[f64]> = open.iter().map(|&query| queries[query]).collect();
@@ -214,7 +222,7 @@ impl Search<'_> {
             found.iter().map(|found| found.distance).collect()
         };
         distances.sort_by(f64::total_cmp);
-        distances.get(self.wanted() - 1).copied()
+        distances.get(wanted(self.options) - 1).copied()
     }
 
     /// Exact distances to everything that counts, from the members: the centroid of an identity is
@@ -253,19 +261,7 @@ impl Search<'_> {
 
     /// The hits in order, and the margin.
     fn ranked(&self, mut found: Vec<Found>) -> (Vec<Found>, Option<f64>) {
-        let image = |found: &Found| found.image.as_ref().map(|image| image.id);
-        found.sort_by(|a, b| {
-            let order = a.distance.total_cmp(&b.distance);
-            order.then_with(|| (a.pid, image(a)).cmp(&(b.pid, image(b))))
-        });
-        if self.options.unit == Unit::Nearest {
-            let mut pids = BTreeSet::new();
-            found.retain(|found| pids.insert(found.pid));
-        }
-        let margin = found.first().and_then(|first| {
-            let other = found.iter().take(self.wanted()).find(|found| found.pid != first.pid);
-            other.map(|other| other.distance - first.distance)
-        });
+        let margin = rank(&mut found, self.options);
         found.truncate(self.options.k);
         (found, margin)
     }

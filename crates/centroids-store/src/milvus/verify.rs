@@ -11,9 +11,6 @@ use crate::gallery::Verification;
 /// Largest difference of a sum, relative to the sum of its members' lengths.
 const TOLERANCE: f64 = 1e-9;
 
-/// Problems that are named; of more only the number is.
-const NAMED: usize = 20;
-
 /// What was found, and where centroids are to be made anew.
 #[derive(Default)]
 pub(super) struct Findings {
@@ -44,12 +41,7 @@ pub(super) fn run(shelf: &Shelf) -> Result<Findings, Error> {
             findings.compare(shelf, pid, (tallies.get(&pid), classes.get(&pid)), &kept)?;
         }
     }
-    let problems = &mut findings.result.problems;
-    if problems.len() > NAMED {
-        let more = problems.len() - NAMED;
-        problems.truncate(NAMED);
-        problems.push(format!("and {more} more"));
-    }
+    findings.result.name_some();
     Ok(findings)
 }
 

@@ -8,7 +8,7 @@ use centroids_store::{
 use serde_json::Value;
 
 use crate::engines::Engine;
-use crate::support::{Numbers, member};
+use crate::support::{Numbers, assert_hits, member};
 
 /// A check's name, and what it does.
 type Check = (&'static str, fn(&Engine));
@@ -288,15 +288,8 @@ fn brute_force(engine: &Engine) {
                     for (query, answer) in queries.iter().zip(answers) {
                         let right =
                             search(query, without_camera, &everything, k, unit, &metric).unwrap();
-                        assert_eq!(answer.hits.len(), right.len());
-                        for (hit, right) in answer.hits.iter().zip(right) {
-                            assert_eq!((hit.rank, hit.pid), (right.rank, right.pid));
-                            assert!((hit.distance - right.distance).abs() < 1e-12);
-                            let key = hit.example.as_ref().map(|example| example.key.as_str());
-                            let image = everything.paths()[right.example].as_str();
-                            let shown = examples || unit != Unit::Centroid;
-                            assert_eq!(key, shown.then_some(image));
-                        }
+                        let shown = examples || unit != Unit::Centroid;
+                        assert_hits(&answer.hits, &right, (&everything, shown));
                     }
                 }
             }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-use centroids_core::{CamId, Pid};
-use centroids_store::{AddOptions, Added, EmbeddedGallery, Gallery, NewMember, Settings};
+use centroids_core::{CamId, Embeddings, Pid};
+use centroids_store::{AddOptions, Added, EmbeddedGallery, Gallery, Hit, NewMember, Settings};
 use tempfile::TempDir;
 
 /// A gallery in a folder of its own.
@@ -28,6 +28,21 @@ pub(crate) fn member(key: &str, pid: i64, camera: Option<u32>, vector: &[f32]) -
 
 pub(crate) fn add(gallery: &EmbeddedGallery, members: &[NewMember]) -> Vec<Added> {
     gallery.add(members, AddOptions::default()).unwrap()
+}
+
+/// Hits are those of the definition in `everything`, and so are their images where they are shown.
+pub(crate) fn assert_hits(
+    hits: &[Hit],
+    right: &[centroids_core::Hit],
+    (everything, shown): (&Embeddings, bool),
+) {
+    assert_eq!(hits.len(), right.len());
+    for (hit, right) in hits.iter().zip(right) {
+        assert_eq!((hit.rank, hit.pid), (right.rank, right.pid));
+        assert!((hit.distance - right.distance).abs() < 1e-12);
+        let key = hit.example.as_ref().map(|example| example.key.as_str());
+        assert_eq!(key, shown.then_some(everything.paths()[right.example].as_str()));
+    }
 }
 
 /// Numbers from a seed, without a generator's crate.

@@ -163,37 +163,32 @@ pub(super) fn dots(title: &str, dots: &[Dot], note: &str) -> String {
 fn mark([x, y]: [f64; 2], group: usize, centre: bool, name: &str) -> String {
     let colour = format!("var(--c{})", group % COLOURS);
     let size = if centre { 6.0 } else { 2.8 };
-    let shape = match group / COLOURS % 3 {
-        0 => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{size}\""),
-        1 => format!(
-            "<path d=\"M{:.1} {y:.1}l{size} {size} {size} -{size} -{size} -{size}z\"",
-            x - size
-        ),
-        _ => format!(
-            "<path d=\"M{:.1} {:.1}h{side}v{side}h-{side}z\"",
-            x - size,
-            y - size,
-            side = 2.0 * size
-        ),
+    let (tag, shape) = match group / COLOURS % 3 {
+        0 => ("circle", format!("cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{size}\"")),
+        1 => {
+            let left = x - size;
+            let diamond =
+                format!("d=\"M{left:.1} {y:.1}l{size} {size} {size} -{size} -{size} -{size}z\"");
+            ("path", diamond)
+        }
+        _ => {
+            let (left, top, side) = (x - size, y - size, 2.0 * size);
+            ("path", format!("d=\"M{left:.1} {top:.1}h{side}v{side}h-{side}z\""))
+        }
+    };
+    let drawn = |look: &str| {
+        format!("<{tag} {shape} fill=\"{colour}\" {look}><title>{name}</title></{tag}>")
     };
     if !centre {
-        return format!(
-            "{shape} fill=\"{colour}\" opacity=\"0.65\"><title>{name}</title>{}",
-            end(&shape)
-        );
+        return drawn("opacity=\"0.65\"");
     }
     let (label, anchor) =
         if x < WIDTH { (x + size + 3.0, "start") } else { (x - size - 3.0, "end") };
     format!(
-        "{shape} fill=\"{colour}\" stroke=\"var(--card)\" stroke-width=\"2\"><title>{name}</title>{}\
-         <text x=\"{label:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{name}</text>",
-        end(&shape),
+        "{}<text x=\"{label:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{name}</text>",
+        drawn("stroke=\"var(--card)\" stroke-width=\"2\""),
         y + 4.0
     )
-}
-
-fn end(shape: &str) -> &'static str {
-    if shape.starts_with("<circle") { "</circle>" } else { "</path>" }
 }
 
 fn card(title: &str, drawn: &str, legend: &str) -> String {

@@ -1,7 +1,8 @@
 //! A class of a gallery, looked at from its centroid.
 
-use centroids_core::{CentroidOf, Distance, Metric, Pid};
-use centroids_store::{Gallery, Member, MemberId, Settings};
+use centroids_core::Pid;
+use centroids_core::doctor::{MAD_TO_DEVIATION, Options, median};
+use centroids_store::{Gallery, Member, MemberId};
 
 use crate::Error;
 
@@ -11,13 +12,6 @@ const PAGE: usize = 512;
 /// Members from which one can stand out.
 const FEWEST: usize = 4;
 
-/// Robust z of the logarithm of the distance from which a member is an outlier, as in the gallery
-/// doctor.
-const OUTLIER_Z: f64 = 3.5;
-
-/// The standard deviation of a normal distribution in median absolute deviations.
-const DEVIATIONS: f64 = 1.4826;
-
 /// Keeps logarithms of the distance 0 finite.
 const LEAST_DISTANCE: f64 = 1e-12;
 
@@ -26,9 +20,7 @@ const LEAST_DISTANCE: f64 = 1e-12;
 pub struct ClassView {
     /// Ascending by id, those that do not count included.
     pub members: Vec<ClassMember>,
-    /// Mean of the members that count, `[dim]`; `None` if there are none.
-    pub centroid: Option<Vec<f64>>,
-    /// How far the members that count are from it.
+    /// How far the members that count are from the centroid; `None` if there are none.
     pub spread: Option<ClassSpread>,
 }
 
@@ -52,45 +44,23 @@ pub struct ClassSpread {
     pub max: f64,
 }
 
-/// The mean of a class's members that count, `[dim]`, not normalised: what a search by centroids
-/// compares with. `None` where none counts.
-///
-/// # Errors
-/// Of the gallery.
-pub fn class_centroid(gallery: &dyn Gallery, pid: Pid) -> Result<Option<Vec<f64>>, Error> {
-    let settings = gallery.settings();
-    let (mut sum, mut total) = (vec![0.0; settings.dim], 0.0);
-    each_member(gallery, pid, |member| {
-        if !member.quarantined {
-            let share = share(settings, &member);
-            let vector = contribution(settings, &member.embedding);
-            sum.iter_mut().zip(vector).for_each(|(sum, value)| *sum += share * value);
-            total += share;
-        }
-    })?;
-    Ok((total > 0.0).then(|| sum.into_iter().map(|sum| sum / total).collect()))
-}
-
 /// A class with the distance of every member from its centroid.
 ///
 /// # Errors
 /// Of the gallery.
 pub fn view_class(gallery: &dyn Gallery, pid: Pid) -> Result<ClassView, Error> {
     let metric = gallery.settings().metric();
-    let centroid = class_centroid(gallery, pid)?;
-    let prepared = centroid.clone().map(|mut centroid| {
-        metric.prepare(&mut centroid);
-        centroid
-    });
+    let mut centroid = gallery.centroid(pid)?;
+    centroid.iter_mut().for_each(|centroid| metric.prepare(centroid));
     let mut members = Vec::new();
     each_member(gallery, pid, |mut member| {
         let vector = metric.prepared(&std::mem::take(&mut member.embedding));
-        let distance = prepared.as_ref().map(|c| metric.distance.between_prepared(&vector, c));
+        let distance = centroid.as_ref().map(|c| metric.distance.between_prepared(&vector, c));
         members.push(ClassMember { member, distance, outlier: false });
     })?;
     mark_outliers(&mut members);
     let spread = spread(&members);
-    Ok(ClassView { members, centroid, spread })
+    Ok(ClassView { members, spread })
 }
 
 fn each_member(gallery: &dyn Gallery, pid: Pid, mut look: impl FnMut(Member)) -> Result<(), Error> {
@@ -105,19 +75,6 @@ fn each_member(gallery: &dyn Gallery, pid: Pid, mut look: impl FnMut(Member)) ->
     }
 }
 
-/// How much a member counts; the decay is relative to the gallery's reference time, as its sums.
-fn share(settings: &Settings, member: &Member) -> f64 {
-    let age = member.time.zip(settings.half_life);
-    let decay = age.map_or(1.0, |(time, half)| ((time - settings.reference_time) / half).exp2());
-    member.weight * decay
-}
-
-fn contribution(settings: &Settings, embedding: &[f32]) -> Vec<f64> {
-    let normalize = settings.centroid_of == CentroidOf::Unit;
-    let metric = Metric { distance: Distance::SquaredEuclidean, normalize, ..settings.metric() };
-    metric.prepared(embedding)
-}
-
 fn counting(members: &[ClassMember]) -> Vec<f64> {
     let count = members.iter().filter(|of| !of.member.quarantined);
     count.filter_map(|of| of.distance).collect()
@@ -129,32 +86,31 @@ fn spread(members: &[ClassMember]) -> Option<ClassSpread> {
     Some(ClassSpread { mean: distances.iter().sum::<f64>() / distances.len() as f64, max })
 }
 
+/// Marks members whose robust z of the logarithm of the distance is what the gallery doctor, too, takes
+/// for that of an outlier.
 fn mark_outliers(members: &mut [ClassMember]) {
     let log = |distance: f64| distance.max(LEAST_DISTANCE).ln();
     let logs: Vec<f64> = counting(members).into_iter().map(log).collect();
     if logs.len() < FEWEST {
         return;
     }
-    let middle = median(logs.clone());
-    let deviation = DEVIATIONS * median(logs.iter().map(|log| (log - middle).abs()).collect());
+    let Some(middle) = median(logs.clone()) else { return };
+    let deviations = logs.iter().map(|log| (log - middle).abs()).collect();
+    let deviation = MAD_TO_DEVIATION * median(deviations).unwrap_or(0.0);
+    let least = Options::default().outlier_z * deviation;
     for of in members {
         let log = of.distance.filter(|_| !of.member.quarantined).map(log);
-        of.outlier = log.is_some_and(|log| log - middle > OUTLIER_Z * deviation && log > middle);
+        of.outlier = log.is_some_and(|log| log - middle > least && log > middle);
     }
-}
-
-/// Of at least one value.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
-    low.midpoint(high)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use centroids_core::{CamId, Unit};
-    use centroids_store::{AddOptions, EmbeddedGallery, NewMember, SearchOptions, Selection};
+    use centroids_core::{CamId, CentroidOf, Distance, Metric, Unit};
+    use centroids_store::{
+        AddOptions, EmbeddedGallery, NewMember, SearchOptions, Selection, Settings,
+    };
 
     fn gallery(folder: &std::path::Path, settings: Settings) -> EmbeddedGallery {
         let gallery = EmbeddedGallery::create(&folder.join("a.gallery"), &settings).unwrap();
@@ -173,7 +129,7 @@ mod tests {
         gallery
     }
 
-    /// The centroid is the one that searches compare with, whatever the metric.
+    /// Distances are those that searches find, whatever the metric.
     #[test]
     fn the_centroid_is_that_of_searches() {
         for (distance, normalize, centroid_of, half_life) in [
@@ -221,7 +177,9 @@ mod tests {
     #[test]
     fn a_class_without_members_has_no_centroid() {
         let folder = tempfile::tempdir().unwrap();
-        let view = view_class(&gallery(folder.path(), Settings::new(2)), Pid(8)).unwrap();
-        assert!(view.members.is_empty() && view.centroid.is_none() && view.spread.is_none());
+        let gallery = gallery(folder.path(), Settings::new(2));
+        let view = view_class(&gallery, Pid(8)).unwrap();
+        let centroid = gallery.centroid(Pid(8)).unwrap();
+        assert!(view.members.is_empty() && centroid.is_none() && view.spread.is_none());
     }
 }

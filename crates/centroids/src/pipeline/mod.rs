@@ -31,7 +31,7 @@ pub use bulk::{
     BulkFolder, BulkJob, BulkPlan, BulkReport, PartNote, PartState, embed_parts, merge_centroids,
     merge_parts,
 };
-pub use class_view::{ClassMember, ClassSpread, ClassView, class_centroid, view_class};
+pub use class_view::{ClassMember, ClassSpread, ClassView, view_class};
 pub use convert::{Converted, Names, convert_weights};
 pub use doctor_files::{DoctorFiles, write_findings};
 pub use embed::{

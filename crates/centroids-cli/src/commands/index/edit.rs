@@ -7,7 +7,7 @@ use centroids::core::Pid;
 use centroids::store::{Gallery, MemberId, Selection};
 use serde_json::json;
 
-use super::{class, open};
+use super::open;
 use crate::cli::{
     CompactIndexArgs, MergeIndexArgs, QuarantineIndexArgs, RelabelIndexArgs, RemoveIndexArgs,
     WhichArgs,
@@ -23,7 +23,7 @@ pub(super) fn remove(arguments: &RemoveIndexArgs, output: &Output) -> anyhow::Re
 
 pub(super) fn relabel(arguments: &RelabelIndexArgs, output: &Output) -> anyhow::Result<()> {
     let gallery = open(&arguments.file)?;
-    let to = class(&*gallery, &arguments.to)?;
+    let to = gallery.class_named(&arguments.to)?;
     let count = gallery.relabel(&selection(&*gallery, &arguments.which)?, &to)?;
     say(&arguments.file, "relabelled", count, output);
     Ok(())
@@ -32,7 +32,7 @@ pub(super) fn relabel(arguments: &RelabelIndexArgs, output: &Output) -> anyhow::
 pub(super) fn merge(arguments: &MergeIndexArgs, output: &Output) -> anyhow::Result<()> {
     let gallery = open(&arguments.file)?;
     let pids = pids(&*gallery, &arguments.class)?;
-    let count = gallery.merge(&pids, &class(&*gallery, &arguments.into)?)?;
+    let count = gallery.merge(&pids, &gallery.class_named(&arguments.into)?)?;
     say(&arguments.file, "moved", count, output);
     Ok(())
 }
@@ -75,7 +75,7 @@ fn selection(gallery: &dyn Gallery, which: &WhichArgs) -> anyhow::Result<Selecti
 
 /// Classes that there are; a misspelt one is an error.
 fn pids(gallery: &dyn Gallery, classes: &[String]) -> anyhow::Result<Vec<Pid>> {
-    let find = |text: &String| match gallery.find_class(&class(gallery, text)?)? {
+    let find = |text: &String| match gallery.find_class(&gallery.class_named(text)?)? {
         Some(pid) => Ok(pid),
         None => bail!("{}: has no class `{text}`", gallery.location()),
     };

@@ -9,8 +9,7 @@ mod transfer;
 use std::path::Path;
 use std::process::ExitCode;
 
-use centroids::core::Pid;
-use centroids::store::{ClassRef, Gallery, OpenOptions, open_gallery};
+use centroids::store::{Gallery, OpenOptions, open_gallery};
 
 use crate::cli::{IndexArgs, IndexCommand};
 use crate::output::Output;
@@ -39,15 +38,4 @@ pub(crate) fn run(arguments: IndexArgs, output: &Output) -> anyhow::Result<ExitC
 /// The gallery at a path or an address.
 pub(crate) fn open(file: &Path) -> anyhow::Result<Box<dyn Gallery>> {
     Ok(open_gallery(file, OpenOptions::default())?)
-}
-
-/// The class that a text means: a name, or else the pid of a class that may have a name.
-fn class(gallery: &dyn Gallery, text: &str) -> anyhow::Result<ClassRef> {
-    let named = ClassRef::Name(text.to_owned());
-    if let Ok(pid) = text.parse::<i64>()
-        && gallery.find_class(&named)?.is_none()
-    {
-        return Ok(ClassRef::Pid(Pid(pid)));
-    }
-    Ok(named)
 }

@@ -7,7 +7,7 @@ use centroids::core::Pid;
 use centroids::store::{Gallery, MemberId};
 use serde_json::json;
 
-use super::{class, open};
+use super::open;
 use crate::cli::{InfoIndexArgs, ListIndexArgs, VerifyIndexArgs};
 use crate::output::{Output, text};
 
@@ -16,7 +16,7 @@ pub(super) fn list(arguments: &ListIndexArgs, output: &Output) -> anyhow::Result
     let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
     match &arguments.class {
         None => classes(&*gallery, arguments.after.map(Pid), limit, output),
-        Some(name) => match gallery.find_class(&class(&*gallery, name)?)? {
+        Some(name) => match gallery.find_class(&gallery.class_named(name)?)? {
             Some(pid) => members(&*gallery, pid, (arguments.after.map(MemberId), limit), output),
             None => bail!("{}: has no class `{name}`", arguments.file.display()),
         },

@@ -1,6 +1,5 @@
 //! `/v1/classes`
 
-use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::members::{Changed, changing, image_path, json, remove};
+use super::members::{Changed, changing, json, picture_of, remove};
 use super::search::FoundExample;
 use crate::serve::limits::{Place, blocking};
 use crate::serve::problem::Problem;
@@ -43,12 +42,10 @@ pub(super) fn class_ref(gallery: &dyn Gallery, text: &str) -> Result<ClassRef, P
         let rule = format!("a class has a name of 1 to {LONGEST_NAME} printable characters");
         return Err(Problem::invalid(rule));
     }
-    let named = ClassRef::Name(text.to_owned());
-    match text.parse::<i64>() {
-        Ok(pid) if Pid(pid) == Pid::JUNK => Err(centroids::store::Error::JunkClass.into()),
-        Ok(pid) if gallery.find_class(&named)?.is_none() => Ok(ClassRef::Pid(Pid(pid))),
-        _ => Ok(named),
+    if text.parse() == Ok(Pid::JUNK.0) {
+        return Err(centroids::store::Error::JunkClass.into());
     }
+    Ok(gallery.class_named(text)?)
 }
 
 /// # Errors
@@ -233,7 +230,7 @@ fn shown_member(of: ClassMember) -> ShownMember {
     let ClassMember { member, distance, outlier } = of;
     ShownMember {
         id: member.id.0,
-        image: FilePath::new(&member.key).is_file().then(|| image_path(member.id)),
+        image: picture_of(member.id, &member.key),
         key: member.key,
         camid: member.camid.map(|camid| camid.0),
         time: member.time,

@@ -30,9 +30,9 @@ pub(super) struct Changed {
     pub(super) members: usize,
 }
 
-/// Where a member's picture is.
-pub(super) fn image_path(id: MemberId) -> String {
-    format!("/v1/members/{}/image", id.0)
+/// Where a member's picture is on this server; `None` where its file is gone.
+pub(super) fn picture_of(id: MemberId, key: &str) -> Option<String> {
+    FilePath::new(key).is_file().then(|| format!("/v1/members/{}/image", id.0))
 }
 
 /// Size of a picture.

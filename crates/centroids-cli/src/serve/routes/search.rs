@@ -1,6 +1,5 @@
 //! `/v1/search`
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,7 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::embed::PictureFile;
-use super::members::image_path;
+use super::members::picture_of;
 use crate::serve::limits::{Place, blocking};
 use crate::serve::problem::Problem;
 use crate::serve::state::{Loaded, Shared};
@@ -171,8 +170,7 @@ pub(super) struct FoundExample {
 
 impl FoundExample {
     pub(super) fn new(id: MemberId, key: String) -> FoundExample {
-        let image = Path::new(&key).is_file().then(|| image_path(id));
-        FoundExample { id: id.0, key, image }
+        FoundExample { id: id.0, image: picture_of(id, &key), key }
     }
 }
 
